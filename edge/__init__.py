@@ -1,0 +1,1 @@
+"""The runtime that runs on the line."""

@@ -1,0 +1,340 @@
+"""Native core of the runtime. Times are CLOCK_MONOTONIC nanoseconds; every wait is bounded and drops the GIL."""
+
+import enum
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+class CoreError(Exception): ...
+
+# --- clock and real time ---------------------------------------------------------------------------
+
+def now_ns() -> int:
+    """CLOCK_MONOTONIC in nanoseconds."""
+
+def sleep_until_ns(deadline_ns: int) -> None:
+    """Sleeps until an absolute CLOCK_MONOTONIC time; returns at once when it is past."""
+
+def set_fifo_priority(priority: int) -> bool:
+    """SCHED_FIFO for the calling thread (1..99); False where the system does not permit it."""
+
+def lock_memory() -> bool:
+    """mlockall(current and future); False where the system does not permit it."""
+
+# --- enumerations (the PLC sees these numbers: never renumber) -----------------------------------------
+
+class PixelFormat(enum.IntEnum):
+    MONO8 = 1
+    BAYER_RG8 = 2  # GenICam naming: first row R G; OpenCV calls the same mosaic BayerBG
+    BGR8 = 3
+    BGRA8 = 4
+
+class FrameStatus(enum.IntEnum):
+    OK = 0
+    INCOMPLETE = 1  # packets missing
+    CORRUPT = 2  # could not be decoded
+    OVERSIZE = 3  # larger than a ring slot
+
+class Verdict(enum.IntEnum):
+    NONE = 0
+    PASS = 1
+    REJECT = 2
+    NO_PART = 3
+
+class Reason(enum.IntEnum):
+    NONE = 0  # passes only
+    DEFECT = 1
+    UNCERTAIN = 2  # the classifier did not reach its threshold either
+    NO_TIME = 3  # uncertain, and the classifier no longer fitted the budget
+    OVERRUN = 4  # the verdict would be, or was, late
+    FRAME_LOST = 5
+    FRAME_TORN = 6
+    FRAME_CORRUPT = 7
+    FRAME_OVERSIZE = 8
+    FRAME_STALE = 9
+    UNDEREXPOSED = 10
+    OVEREXPOSED = 11
+    ENGINE = 12  # engine error or NaN
+    NO_VERDICT = 13  # inspection gave none in time (dead, hung)
+    PLC_SILENT = 14  # the PLC did not acknowledge before the deadline
+
+class Route(enum.IntEnum):
+    NONE = 0
+    GATE = 1
+    CLASSIFIER = 2
+
+class PlcResult(enum.IntEnum):
+    PENDING = 0
+    ACKED = 1
+    LATE = 2  # acknowledged after the deadline
+    TIMEOUT = 3
+    REFUSED = 4  # exception reply
+    DISCONNECTED = 5
+    SUPERSEDED = 6  # the part had already been rejected for want of a verdict
+
+class LoopState(enum.IntEnum):
+    STARTING = 0
+    READY = 1
+    FAULT = 2
+    STOPPED = 3
+
+# --- preprocess ------------------------------------------------------------------------------------
+
+class FrameStats:
+    """Brightness of the region of interest, seen on the output grid."""
+
+    @property
+    def mean(self) -> float:
+        """Mean grey level, 0..255."""
+    @property
+    def dark_share(self) -> float:
+        """Share of pixels at or below 4."""
+    @property
+    def bright_share(self) -> float:
+        """Share of pixels at or above 251."""
+
+class Preprocess:
+    """Debayer, region of interest, resize, normalise to NCHW in one pass.
+
+    ``value = (grey / 255 - mean[c]) / std[c]`` as float32, or ``round(value / int8_scale)`` clipped to int8.
+    Channel order is RGB. One channel from a colour frame is the luma 0.299 R + 0.587 G + 0.114 B; a mono frame
+    fills every channel. ``resize`` is "bilinear" (OpenCV INTER_LINEAR) or "area" (INTER_AREA, which is bilinear
+    where the picture grows). ``roi`` is (x, y, width, height) in frame pixels, clipped to the frame; None: all.
+    """
+
+    def __init__(
+        self,
+        *,
+        out_width: int,
+        out_height: int,
+        channels: int = 3,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+        resize: str = "area",
+        roi: tuple[int, int, int, int] | None = None,
+        dtype: str = "float32",
+        int8_scale: float = 1.0,
+    ) -> None: ...
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(1, channels, out_height, out_width)."""
+    def into(
+        self,
+        pixels: NDArray[np.uint8],
+        width: int,
+        height: int,
+        stride: int,
+        pixel_format: PixelFormat,
+        out: NDArray[np.float32] | NDArray[np.int8],
+    ) -> FrameStats:
+        """Fills ``out``; ``pixels`` is the flat frame, ``stride`` in bytes. Raises CoreError when sizes do not fit."""
+
+# --- shared region ---------------------------------------------------------------------------------
+
+class FrameSlot:
+    """A ring slot that the camera is filling. Publish it or drop it; both give it up."""
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The slot's bytes in place, flat, ``slot_bytes`` long; writable."""
+    def publish(
+        self,
+        *,
+        frame_id: int,
+        trigger_id: int,
+        encoder_count: int,
+        exposure_end_ns: int,
+        width: int,
+        height: int,
+        stride: int,
+        pixel_format: PixelFormat,
+        status: FrameStatus = FrameStatus.OK,
+    ) -> None:
+        """Stamps the received time (now) and hands the frame to the loop."""
+    def drop(self) -> None: ...
+
+class FrameView:
+    """A copy of a frame taken out of the ring by the recorder."""
+
+    frame_id: int
+    trigger_id: int
+    encoder_count: int
+    exposure_end_ns: int
+    received_ns: int
+    width: int
+    height: int
+    stride: int
+    pixel_format: PixelFormat
+    status: FrameStatus
+    pixels: NDArray[np.uint8]
+
+class TriggerReader:
+    """An own cursor into the broadcast ring of triggers."""
+
+    def read(self) -> tuple[int, int, int] | None:
+        """(trigger_id, encoder_count, stamp_ns) of the next trigger, or None."""
+    @property
+    def lost(self) -> int: ...
+
+class VerdictEntry:
+    """What the loop decided about one part; plain values."""
+
+    part_id: int
+    encoder_count: int
+    verdict: Verdict
+    reason: Reason
+    route: Route
+    class_id: int
+    confidence: float
+    triggered_ns: int
+    received_ns: int
+    decided_ns: int
+    deadline_ns: int
+    record_index: int
+
+class VerdictReader:
+    def read(self) -> VerdictEntry | None: ...
+    @property
+    def lost(self) -> int: ...
+
+class LineStatus:
+    """Counters and states that the processes of a line share; each is one atomic int64."""
+
+    stop: int  # 1: every process drains and ends
+    end_of_stream: int  # 1: the camera has shown its last frame
+    loop_state: int  # LoopState
+    loop_beat_ns: int  # the loop's real progress
+    actuation_beat_ns: int
+    camera_beat_ns: int
+    camera_ready: int
+    actuation_ready: int
+    line_ready: int  # what the PLC was told
+    plc_connected: int
+    plc_writes: int
+    plc_unconfirmed: int
+    plc_reconnects: int
+    plc_write_p999_ns: int  # 0: unknown
+    speed_um_per_s: int
+    speed_stamp_ns: int  # 0: never read
+    frames_published: int
+    frames_dropped: int  # no free slot
+    triggers_pushed: int
+    parts_decided: int
+    engine_faults: int
+
+class Region:
+    """The one shared-memory region of a line: frame ring, triggers, verdicts, status, doorbells."""
+
+    @staticmethod
+    def create(path: str, *, frame_slots: int, slot_bytes: int) -> Region:
+        """Raises CoreError when the path exists or memory is short."""
+    @staticmethod
+    def attach(path: str) -> Region:
+        """Raises CoreError when it is not there, of another version, or too short."""
+    @property
+    def status(self) -> LineStatus: ...
+    @property
+    def slot_bytes(self) -> int: ...
+    def claim_slot(self) -> FrameSlot | None:
+        """The next slot, oldest first; None (counted in frames_dropped) while the loop still needs it."""
+    def copy_frame(self, trigger_id: int) -> FrameView | None:
+        """A consistent copy of the frame of this trigger, or None when its slot has been reused."""
+    def push_trigger(self, trigger_id: int, encoder_count: int, stamp_ns: int) -> None: ...
+    def trigger_reader(self) -> TriggerReader: ...
+    def verdict_reader(self) -> VerdictReader: ...
+    def wait_actuation(self, deadline_ns: int) -> bool:
+        """Waits for a trigger or a verdict, or until the absolute time; True when something came."""
+    def close(self) -> None: ...
+
+# --- part records ----------------------------------------------------------------------------------
+
+PART_RECORD_DTYPE: np.dtype[np.void]
+"""One part: an inspection half and an actuation half, each with its own CRC-32. Fields: see records/schema.py."""
+
+class RecordRing:
+    """Memory-mapped ring file of fixed records; survives the processes."""
+
+    @staticmethod
+    def create(path: str, *, capacity: int) -> RecordRing:
+        """Reserves the whole file at once. Raises CoreError when the disk is full or the path cannot be written."""
+    @staticmethod
+    def attach(path: str) -> RecordRing:
+        """Raises CoreError naming the version found and expected, or the truncated size."""
+    @property
+    def head(self) -> int:
+        """Index of the next record to be begun; indices never wrap."""
+    def acknowledge(
+        self,
+        index: int,
+        *,
+        verdict: Verdict,
+        reason: Reason,
+        result: PlcResult,
+        queued_ns: int,
+        sent_ns: int,
+        ack_ns: int,
+    ) -> None:
+        """Writes the actuation half of a record: what finally held for the part."""
+    def append_unjudged(self, *, part_id: int, encoder_count: int, triggered_ns: int, deadline_ns: int) -> int:
+        """Begins a record for a part that inspection gave no verdict; returns its index."""
+    def reader(self) -> RecordReader: ...
+
+class RecordReader:
+    def read(self, limit: int = 256) -> NDArray[np.void]:
+        """The next finished records (both halves), oldest first; stops at the first unfinished one."""
+    @property
+    def lost(self) -> int:
+        """Records overwritten before they were read, or with a bad CRC."""
+
+# --- latency ---------------------------------------------------------------------------------------
+
+class Histogram:
+    """Bounded log-linear histogram of nanoseconds, quantiles within 1 %, exact minimum and maximum."""
+
+    def __init__(self) -> None: ...
+    def add(self, value_ns: int) -> None: ...
+    def quantile(self, q: float) -> int:
+        """Nanoseconds; 0 when empty."""
+    @property
+    def count(self) -> int: ...
+    @property
+    def max(self) -> int: ...
+
+class SlidingQuantile:
+    """Quantile over the last ``window`` values; with fewer than 1/(1-q) values it is their maximum."""
+
+    def __init__(self, window: int, q: float) -> None: ...
+    def add(self, value_ns: int) -> None: ...
+    def value(self) -> int: ...
+
+# --- the loop --------------------------------------------------------------------------------------
+
+class EngineSlot:
+    """An engine as the loop sees it: a preprocess, its input and output buffers, and what to call."""
+
+    def __init__(
+        self,
+        *,
+        preprocess: Preprocess,
+        input: NDArray[np.float32] | NDArray[np.int8],
+        output: NDArray[np.float32],
+        run: Callable[[], None],
+    ) -> None: ...
+
+class LoopSettings:
+    """Everything that the loop needs to know before it starts; see inspection/settings.py."""
+
+    def __init__(self, **values: object) -> None: ...
+
+class InspectionLoop:
+    def __init__(
+        self, region: Region, records: RecordRing, settings: LoopSettings, gate: EngineSlot, classifier: EngineSlot | None
+    ) -> None: ...
+    def start(self) -> None: ...
+    def stop(self) -> None:
+        """Ends the thread after the part in work; bounded."""
+    def wait(self, timeout_ms: int) -> bool:
+        """True when the thread has ended."""
+    @property
+    def error(self) -> str: ...

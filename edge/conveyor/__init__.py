@@ -1,0 +1,1 @@
+"""Belt speed, encoder and part tracking."""

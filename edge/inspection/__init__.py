@@ -1,0 +1,1 @@
+"""Gate, classifier, routing and verdicts."""

@@ -1,0 +1,1 @@
+"""Modbus link, register map, ejector schedule and heartbeat."""

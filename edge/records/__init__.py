@@ -1,0 +1,1 @@
+"""Part records, the ring file and recordings."""

@@ -1,0 +1,1 @@
+"""Process set-up: real-time permissions, affinity, signals."""

@@ -1,0 +1,1 @@
+"""Workstation side: twin, training, comparison."""
