@@ -1,0 +1,45 @@
+// Counters and states that the processes of a line share: one atomic int64 each, one table for both languages.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+// Each name is documented in edge/_core.pyi, class LineStatus.
+#define EDGE_STATUS_FIELDS(X) \
+  X(stop)                     \
+  X(end_of_stream)            \
+  X(loop_state)               \
+  X(loop_beat_ns)             \
+  X(actuation_beat_ns)        \
+  X(camera_beat_ns)           \
+  X(camera_ready)             \
+  X(actuation_ready)          \
+  X(line_ready)               \
+  X(plc_connected)            \
+  X(plc_writes)               \
+  X(plc_unconfirmed)          \
+  X(plc_reconnects)           \
+  X(plc_write_p999_ns)        \
+  X(speed_um_per_s)           \
+  X(speed_stamp_ns)           \
+  X(frames_published)         \
+  X(frames_dropped)           \
+  X(frames_orphaned)          \
+  X(triggers_pushed)          \
+  X(triggers_lost)            \
+  X(parts_decided)            \
+  X(parts_tracked)            \
+  X(parts_ended)              \
+  X(engine_faults)            \
+  X(gate_p999_ns)             \
+  X(classifier_p999_ns)
+
+namespace edge {
+
+struct LineStatus {
+#define EDGE_STATUS_DECLARE(name) std::atomic<int64_t> name{0};
+  EDGE_STATUS_FIELDS(EDGE_STATUS_DECLARE)
+#undef EDGE_STATUS_DECLARE
+};
+
+}  // namespace edge
