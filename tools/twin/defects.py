@@ -155,7 +155,7 @@ def draw_stain(canvas: Canvas, rng: np.random.Generator, severity: float) -> Can
     distance = np.hypot(u / stretch, v * np.sqrt(stretch)) / radius + ragged
     body = np.clip((1 - distance) / 0.25, 0, 1)
     rim = np.exp(-(((distance - 0.88) / 0.1) ** 2))
-    strength = _between(0.4, 0.95, severity)
+    strength = _between(0.48, 0.95, severity)
     plane = np.zeros(canvas.alpha.shape, np.float32)
     plane[window] = np.clip(strength * (0.85 * body + 0.25 * rim), 0, 1) * canvas.alpha[window]
     canvas.stain, canvas.stain_rgb = plane, _STAINS[int(rng.integers(len(_STAINS)))]
@@ -180,7 +180,7 @@ def draw_dent(canvas: Canvas, rng: np.random.Generator, severity: float) -> Canv
     ground = 0.18 * np.exp(-square * 5)
     shade = depth * (0.95 * wall - 0.12 * np.exp(-square) + ground)
     canvas.luma[window] *= np.clip(1 + shade * canvas.alpha[window], 0.12, 2.2).astype(np.float32)
-    seen = (np.abs(shade) * canvas.alpha[window]).astype(np.float32)
+    seen = np.asarray(np.abs(shade) * canvas.alpha[window], np.float32)
     return _mask_box(seen, window, 0.15 * depth)
 
 

@@ -130,6 +130,6 @@ def _check(count: int, defect_share: float, ghost_share: float, pitch_mm: float)
             raise TwinError(f"{name} is {share}: expected a share between 0 and 1")
     if pitch_mm < PART_LENGTH_MM + MIN_GAP_MM:
         raise TwinError(
-            f"pitch_mm is {pitch_mm:g}: parts are {PART_LENGTH_MM:g} mm long and need {MIN_GAP_MM:g} mm of gap; "
+            f"pitch_mm is {pitch_mm:g}: parts of {PART_LENGTH_MM:g} mm need {MIN_GAP_MM:g} mm of gap; "
             f"expected at least {PART_LENGTH_MM + MIN_GAP_MM:g}"
         )

@@ -114,7 +114,9 @@ def _draw_part(
     canvas = Canvas(shape, light, luma, shape.alpha.copy())
     _handle(canvas, rng)
     draw = DRAW.get(spec.class_id)
-    return canvas, draw(canvas, rng, spec.severity) if draw else None
+    # A stream of its own: the same seed without the defect gives the same picture around it.
+    own = np.random.default_rng([spec.render_seed, spec.class_id])
+    return canvas, draw(canvas, own, spec.severity) if draw else None
 
 
 def _handle(canvas: Canvas, rng: np.random.Generator) -> None:

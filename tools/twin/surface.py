@@ -59,9 +59,8 @@ def _belt() -> Plane:
     y, x = np.mgrid[0:BANK_HEIGHT, 0:BANK_WIDTH].astype(np.float32)
     weave = np.sin(2 * np.pi * (x + y) / 12) * np.sin(2 * np.pi * (x - y) / 12)
     scuffs = np.maximum(_blur(_noise(13), 45, 1.5) - 1.4, 0)
-    return (
-        0.10 * weave + 0.10 * _blur(_noise(14), 1.2, 1.2) + 0.10 * _blur(_noise(15), 40, 40) + 0.12 * scuffs
-    ).astype(np.float32)
+    dirt = _blur(_noise(14), 1.2, 1.2) + _blur(_noise(15), 40, 40)
+    return np.asarray(0.10 * weave + 0.10 * dirt + 0.12 * scuffs, np.float32)
 
 
 _MAKERS = {"brushed": _brushed, "milled": _milled, "cast": _cast, "anodised": _anodised, "belt": _belt}

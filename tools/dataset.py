@@ -1,0 +1,73 @@
+"""Rendered parts as tensors, through the preprocess of the runtime."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge._core import PixelFormat, Preprocess
+from tools.twin.parts import PartSpec, plan_parts
+from tools.twin.render import CameraModel, render, warm_up
+
+TRAIN, VALIDATION, CALIBRATION, TEST = "train", "validation", "calibration", "test"
+"""Namespaces of seeds: sets never share a part with each other or with a demo line."""
+
+
+@dataclass(frozen=True)
+class PartSet:
+    """``images`` uint8 N×3×H×W (RGB, not normalised), ``labels`` int64 N."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    specs: list[PartSpec]
+
+
+def render_set(
+    namespace: str,
+    parts: int,
+    seed: int,
+    size: tuple[int, int],
+    *,
+    defect_share: float = 0.65,
+    workers: int = 2,
+) -> PartSet:
+    """Renders ``parts`` parts and shrinks them to ``size`` (width, height); 6 % are empty belt."""
+    specs = plan_parts(parts, seed, defect_share, ghost_share=0.06, namespace=namespace)
+    chunks = [(specs[start : start + 200], size) for start in range(0, parts, 200)]
+    # Not fork: OpenCV and torch have threads of their own.
+    with get_context("spawn").Pool(workers) as pool:
+        images = np.concatenate(pool.map(_render_chunk, chunks, chunksize=1))
+    return PartSet(images, np.array([spec.class_id for spec in specs]), specs)
+
+
+def _render_chunk(job: tuple[Sequence[PartSpec], tuple[int, int]]) -> NDArray[np.uint8]:
+    specs, (width, height) = job
+    camera = CameraModel()
+    _warm(camera)
+    preprocess = Preprocess(out_width=width, out_height=height, resize="area")
+    value = np.empty(preprocess.shape, np.float32)
+    images = np.empty((len(specs), 3, height, width), np.uint8)
+    for image, spec in zip(images, specs, strict=True):
+        pixels = render(spec, camera).pixels.reshape(-1)
+        preprocess.into(pixels, camera.width, camera.height, camera.width, PixelFormat.BAYER_RG8, value)
+        np.rint(value[0] * 255, out=value[0])
+        image[:] = value[0]
+    return images
+
+
+@cache
+def _warm(camera: CameraModel) -> None:
+    import cv2  # noqa: PLC0415 - only the worker processes render
+
+    cv2.setNumThreads(1)
+    warm_up(camera)
+
+
+def normalise(images: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
+    """uint8 N×3×H×W to what the engines take."""
+    shape = (1, 3, 1, 1)
+    centred = images.astype(np.float32) / np.float32(255) - np.asarray(mean, np.float32).reshape(shape)
+    return np.asarray(centred / np.asarray(std, np.float32).reshape(shape), np.float32)

@@ -1,0 +1,77 @@
+"""The two networks of the demo. Plain convolutions: in INT8 on a CPU these are the fast ones."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs)
+    )
+
+
+class _Residual(nn.Module):
+    """``relu(body(x) + shortcut(x))``; the shortcut is projected where the shape changes."""
+
+    def __init__(self, body: nn.Module, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = body
+        same = inputs == outputs and stride == 1
+        self.shortcut = nn.Identity() if same else _conv(inputs, outputs, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(self.body(x) + self.shortcut(x))
+
+
+def _basic(inputs: int, outputs: int, stride: int) -> nn.Module:
+    body = nn.Sequential(_conv(inputs, outputs, 3, stride), nn.ReLU(), _conv(outputs, outputs))
+    return _Residual(body, inputs, outputs, stride)
+
+
+def _bottleneck(inputs: int, narrow: int, stride: int) -> nn.Module:
+    body = nn.Sequential(
+        _conv(inputs, narrow, 1),
+        nn.ReLU(),
+        _conv(narrow, narrow, 3, stride),
+        nn.ReLU(),
+        _conv(narrow, 4 * narrow, 1),
+    )
+    return _Residual(body, inputs, 4 * narrow, stride)
+
+
+class _Head(nn.Module):
+    """Global mean, then logits. Softmax is added at export."""
+
+    def __init__(self, inputs: int, classes: int) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(inputs, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.pool(x).flatten(1))
+        return logits
+
+
+def gate_net(classes: int) -> nn.Module:
+    """Narrow residual network: five 3×3 stages, 0.33 M weights."""
+    return nn.Sequential(
+        _conv(3, 16, 3, 2),
+        nn.ReLU(),
+        _conv(16, 32, 3, 2),
+        nn.ReLU(),
+        _basic(32, 32, 1),
+        _basic(32, 64, 2),
+        _basic(64, 128, 2),
+        _Head(128, classes),
+    )
+
+
+def classifier_net(classes: int) -> nn.Module:
+    """Bottlenecks in the order of ResNet50, a fraction of its width."""
+    layers: list[nn.Module] = [_conv(3, 16, 3, 2), nn.ReLU(), _conv(16, 32, 3, 2), nn.ReLU()]
+    inputs = 32
+    for stage, (narrow, blocks) in enumerate(((24, 2), (48, 3), (80, 3), (128, 2))):
+        for block in range(blocks):
+            layers.append(_bottleneck(inputs, narrow, 2 if stage and not block else 1))
+            inputs = 4 * narrow
+    return nn.Sequential(*layers, _Head(inputs, classes))
