@@ -107,7 +107,7 @@ def draw_crack(canvas: Canvas, rng: np.random.Generator, severity: float) -> Can
     points = np.vstack(paths)
     low, high = points.min(0) - 4, points.max(0) + 4
     window = _clip_window(canvas, low, high)
-    part = mask[window].astype(np.float32) / 255 * canvas.alpha[window]
+    part: Plane = np.asarray(mask[window] / np.float32(255) * canvas.alpha[window], np.float32)
     lip = np.roll(part, (round(-2 * canvas.light[1]), round(-2 * canvas.light[0])), (0, 1)) * (1 - part)
     depth = _between(0.5, 0.85, severity)
     luma = canvas.luma[window]
