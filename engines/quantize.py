@@ -52,8 +52,8 @@ def quantize_u8s8(
     """Writes the quantised graph: activations uint8 asymmetric per tensor, weights int8 per output channel.
 
     ``batches`` are inputs of the graph's own shape; the activation ranges are their extremes (MinMax).
-    ``exclude`` names the nodes that stay float32. ``reduce_range`` keeps weights to 7 bits: CPUs without VNNI add
-    pairs of u8×s8 products in 16 bits and would saturate. The graph is simplified first (batch norm
+    ``exclude`` names the nodes that stay float32. ``reduce_range`` keeps weights to 7 bits: CPUs without VNNI
+    add pairs of u8×s8 products in 16 bits and would saturate. The graph is simplified first (batch norm is
     folded into the convolutions). Raises QuantizeError for an unusable graph or an empty calibration set.
     """
     with tempfile.TemporaryDirectory() as folder:

@@ -42,9 +42,8 @@ def batches(count: int) -> list[np.ndarray]:
 
 
 def scores(path: Path, image: np.ndarray) -> np.ndarray:
-    return ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(
-        ["scores"], {"image": image}
-    )[0]
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(["scores"], {"image": image})[0])
 
 
 def test_weights_are_int8_activations_uint8_and_the_head_stays_float(tmp_path: Path) -> None:
