@@ -1,0 +1,124 @@
+#include <pybind11/native_enum.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "error.hpp"
+#include "loop.hpp"
+
+namespace py = pybind11;
+using namespace edge;
+
+namespace {
+
+// Holds the Python objects that the loop's pointers point into.
+struct EngineSlot {
+  Preprocess preprocess;
+  py::array input;
+  py::array_t<float, py::array::c_style> scores;
+  py::function run;
+};
+
+std::shared_ptr<EngineSlot> make_slot(const Preprocess& preprocess, py::array input,
+                                      py::array_t<float, py::array::c_style> output, py::function run) {
+  if (static_cast<size_t>(input.nbytes()) != preprocess.output_bytes() || !input.writeable() ||
+      (input.flags() & py::array::c_style) == 0) {
+    throw CoreError("engine input buffer: " + std::to_string(input.nbytes()) + " bytes found, " +
+                    std::to_string(preprocess.output_bytes()) + " writable, contiguous bytes expected");
+  }
+  return std::make_shared<EngineSlot>(EngineSlot{preprocess, std::move(input), std::move(output), std::move(run)});
+}
+
+Engine to_engine(const std::shared_ptr<EngineSlot>& slot) {
+  // The loop thread keeps its Python thread state for its whole life, so taking the GIL here allocates nothing. The
+  // callable drops it again for the time of the inference.
+  PyObject* run = slot->run.ptr();
+  return Engine{slot->preprocess, slot->input.mutable_data(), slot->scores.data(),
+                static_cast<size_t>(slot->scores.size()), [run] {
+                  py::gil_scoped_acquire gil;
+                  PyObject* result = PyObject_CallNoArgs(run);
+                  if (result == nullptr) {
+                    PyErr_Clear();
+                    return false;
+                  }
+                  Py_DECREF(result);
+                  return true;
+                }};
+}
+
+// The loop and what it borrows from Python.
+class PyLoop {
+ public:
+  PyLoop(std::shared_ptr<Region> region, std::shared_ptr<RecordRing> records, const LoopSettings& settings,
+         std::shared_ptr<EngineSlot> gate, std::shared_ptr<EngineSlot> classifier)
+      : gate_(std::move(gate)), classifier_(std::move(classifier)) {
+    std::unique_ptr<Engine> second;
+    if (classifier_) second = std::make_unique<Engine>(to_engine(classifier_));
+    loop_ = std::make_unique<InspectionLoop>(std::move(region), std::move(records), settings, to_engine(gate_),
+                                             std::move(second));
+  }
+  ~PyLoop() { stop(); }
+
+  void start() {
+    loop_->start([](const std::function<void()>& body) {
+      py::gil_scoped_acquire thread_state;
+      py::gil_scoped_release released;
+      body();
+    });
+  }
+  void stop() {
+    py::gil_scoped_release released;
+    loop_->stop();
+  }
+  bool running() const { return loop_->running(); }
+
+ private:
+  std::shared_ptr<EngineSlot> gate_, classifier_;
+  std::unique_ptr<InspectionLoop> loop_;
+};
+
+}  // namespace
+
+void bind_loop(py::module_& m) {
+  py::class_<EngineSlot, std::shared_ptr<EngineSlot>>(m, "EngineSlot")
+      .def(py::init(&make_slot), py::kw_only(), py::arg("preprocess"), py::arg("input"), py::arg("output"),
+           py::arg("run"));
+
+  py::class_<RoutingRow>(m, "RoutingRow")
+      .def(py::init([](int64_t speed, float good, float defect, float empty, float classifier_good) {
+             return RoutingRow{speed, good, defect, empty, classifier_good};
+           }),
+           py::kw_only(), py::arg("speed_um_per_s"), py::arg("gate_good"), py::arg("gate_defect"),
+           py::arg("gate_empty"), py::arg("classifier_good"));
+
+  auto settings = py::class_<LoopSettings>(m, "LoopSettings").def(py::init<>());
+#define EDGE_SETTING(name) settings.def_readwrite(#name, &LoopSettings::name);
+  EDGE_SETTING(budget_cap_ns)
+  EDGE_SETTING(window_um)
+  EDGE_SETTING(max_speed_um_per_s)
+  EDGE_SETTING(speed_stale_ns)
+  EDGE_SETTING(frame_timeout_ns)
+  EDGE_SETTING(plc_write_assumed_ns)
+  EDGE_SETTING(ignore_deadlines)
+  EDGE_SETTING(min_mean)
+  EDGE_SETTING(max_mean)
+  EDGE_SETTING(max_dark_share)
+  EDGE_SETTING(max_bright_share)
+  EDGE_SETTING(good_class)
+  EDGE_SETTING(empty_class)
+  EDGE_SETTING(routing)
+  EDGE_SETTING(warmup_runs)
+  EDGE_SETTING(keep_warm_ns)
+  EDGE_SETTING(engine_fault_limit)
+  EDGE_SETTING(fifo_priority)
+  EDGE_SETTING(cpu)
+#undef EDGE_SETTING
+
+  py::class_<PyLoop>(m, "InspectionLoop")
+      .def(py::init<std::shared_ptr<Region>, std::shared_ptr<RecordRing>, const LoopSettings&,
+                    std::shared_ptr<EngineSlot>, std::shared_ptr<EngineSlot>>(),
+           py::arg("region"), py::arg("records"), py::arg("settings"), py::arg("gate"), py::arg("classifier"))
+      .def("start", &PyLoop::start)
+      .def("stop", &PyLoop::stop)
+      .def_property_readonly("running", &PyLoop::running);
+}

@@ -1,0 +1,119 @@
+#include <pybind11/native_enum.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include "clock.hpp"
+#include "record_ring.hpp"
+
+namespace py = pybind11;
+using namespace edge;
+
+namespace {
+
+// Longer than any PLC time-out: a record still unfinished then has lost its actuation process.
+constexpr int64_t kPatience = 3 * kSecond;
+
+// Enumerations are plain bytes in the dtype, so the fields are listed by hand; offsets come from the structs.
+py::dtype part_record_dtype() {
+  py::list names, formats, offsets;
+  const auto add = [&](const char* name, const char* format, size_t offset) {
+    names.append(name);
+    formats.append(format);
+    offsets.append(offset);
+  };
+#define EDGE_IN(name, format) \
+  add(#name, format, offsetof(PartRecord, inspection) + offsetof(InspectionHalf, name));
+#define EDGE_OUT(name, format) add(#name, format, offsetof(PartRecord, actuation) + offsetof(ActuationHalf, name));
+  EDGE_IN(part_id, "u8")
+  EDGE_IN(frame_id, "u8")
+  EDGE_IN(encoder_count, "i8")
+  EDGE_IN(triggered_ns, "i8")
+  EDGE_IN(exposure_end_ns, "i8")
+  EDGE_IN(received_ns, "i8")
+  EDGE_IN(started_ns, "i8")
+  EDGE_IN(gate_in_ns, "i8")
+  EDGE_IN(gate_out_ns, "i8")
+  EDGE_IN(classifier_in_ns, "i8")
+  EDGE_IN(classifier_out_ns, "i8")
+  EDGE_IN(decided_ns, "i8")
+  EDGE_IN(deadline_ns, "i8")
+  EDGE_IN(budget_ns, "i8")
+  EDGE_IN(speed_um_per_s, "i4")
+  EDGE_IN(verdict, "u1")
+  EDGE_IN(reason, "u1")
+  EDGE_IN(route, "u1")
+  EDGE_IN(class_id, "u1")
+  EDGE_IN(judged_verdict, "u1")
+  EDGE_IN(judged_class_id, "u1")
+  EDGE_IN(gate_class_id, "u1")
+  EDGE_IN(frame_status, "u1")
+  EDGE_IN(confidence, "f4")
+  EDGE_IN(gate_good, "f4")
+  EDGE_IN(gate_defect, "f4")
+  EDGE_IN(gate_empty, "f4")
+  EDGE_IN(classifier_good, "f4")
+  EDGE_IN(classifier_defect, "f4")
+  EDGE_IN(brightness_mean, "f4")
+  EDGE_IN(dark_share, "f4")
+  EDGE_IN(bright_share, "f4")
+  EDGE_IN(width, "u4")
+  EDGE_IN(height, "u4")
+  EDGE_OUT(queued_ns, "i8")
+  EDGE_OUT(sent_ns, "i8")
+  EDGE_OUT(ack_ns, "i8")
+  EDGE_OUT(final_verdict, "u1")
+  EDGE_OUT(final_reason, "u1")
+  EDGE_OUT(plc_result, "u1")
+#undef EDGE_IN
+#undef EDGE_OUT
+  return py::dtype(names, formats, offsets, sizeof(PartRecord));
+}
+
+uint64_t append_unjudged(RecordRing& ring, uint64_t part_id, int64_t encoder_count, int64_t triggered_ns,
+                         int64_t deadline_ns) {
+  InspectionHalf half{};
+  half.part_id = part_id;
+  half.encoder_count = encoder_count;
+  half.triggered_ns = triggered_ns;
+  half.decided_ns = now_ns();
+  half.deadline_ns = deadline_ns;
+  half.verdict = Verdict::REJECT;
+  half.reason = Reason::NO_VERDICT;
+  return ring.append(half);
+}
+
+}  // namespace
+
+void bind_records(py::module_& m) {
+  m.attr("PART_RECORD_DTYPE") = part_record_dtype();
+  py::class_<RecordRing, std::shared_ptr<RecordRing>>(m, "RecordRing")
+      .def_static("create", &RecordRing::create, py::arg("path"), py::kw_only(), py::arg("capacity"))
+      .def_static("attach", &RecordRing::attach, py::arg("path"))
+      .def_property_readonly("head", &RecordRing::head)
+      .def_property_readonly("capacity", &RecordRing::capacity)
+      .def(
+          "acknowledge",
+          [](RecordRing& ring, uint64_t index, Verdict verdict, Reason reason, PlcResult result, int64_t queued_ns,
+             int64_t sent_ns, int64_t ack_ns) {
+            ring.acknowledge(index, {queued_ns, sent_ns, ack_ns, verdict, reason, result, {}});
+          },
+          py::arg("index"), py::kw_only(), py::arg("verdict"), py::arg("reason"), py::arg("result"),
+          py::arg("queued_ns"), py::arg("sent_ns"), py::arg("ack_ns"))
+      .def("append_unjudged", &append_unjudged, py::kw_only(), py::arg("part_id"), py::arg("encoder_count"),
+           py::arg("triggered_ns"), py::arg("deadline_ns"))
+      .def("reader",
+           [](std::shared_ptr<RecordRing> ring) { return RecordRing::Reader(ring, ring->head()); });
+  py::class_<RecordRing::Reader>(m, "RecordReader")
+      .def(
+          "read",
+          [](RecordRing::Reader& reader, size_t limit) {
+            const auto records = reader.read(limit, kPatience);
+            py::array out(part_record_dtype(), static_cast<py::ssize_t>(records.size()));
+            if (!records.empty()) {
+              std::memcpy(out.mutable_data(), records.data(), records.size() * sizeof(PartRecord));
+            }
+            return out;
+          },
+          py::arg("limit") = 256)
+      .def_property_readonly("lost", &RecordRing::Reader::lost);
+}

@@ -1,0 +1,386 @@
+#include "loop.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "clock.hpp"
+#include "error.hpp"
+
+namespace edge {
+namespace {
+
+constexpr int64_t kBeat = 20 * kMillisecond;  // the loop never sleeps longer, so its beat is its real progress
+constexpr int64_t kStaleTolerance = kMillisecond;
+
+Reason reason_of(FrameStatus status) {
+  switch (status) {
+    case FrameStatus::OK:
+      return Reason::NONE;
+    case FrameStatus::INCOMPLETE:
+      return Reason::FRAME_TORN;
+    case FrameStatus::OVERSIZE:
+      return Reason::FRAME_OVERSIZE;
+    case FrameStatus::CORRUPT:
+      break;
+  }
+  return Reason::FRAME_CORRUPT;
+}
+
+Geometry geometry_of(const FrameHeader& f) { return {f.width, f.height, f.stride, f.pixel_format}; }
+
+}  // namespace
+
+InspectionLoop::InspectionLoop(std::shared_ptr<Region> region, std::shared_ptr<RecordRing> records,
+                               LoopSettings settings, Engine gate, std::unique_ptr<Engine> classifier)
+    : region_(std::move(region)),
+      records_(std::move(records)),
+      settings_(std::move(settings)),
+      routing_(settings_.routing),
+      gate_(std::move(gate)),
+      classifier_(std::move(classifier)),
+      triggers_(region_->header().triggers.reader()) {
+  if (routing_.empty()) throw CoreError("the routing table is empty: give at least one row of thresholds");
+  if (settings_.good_class >= gate_.classes || settings_.empty_class >= gate_.classes) {
+    throw CoreError("the gate has no output for the good or the empty class");
+  }
+  if (classifier_ && classifier_->classes != gate_.classes) {
+    throw CoreError("gate and classifier differ in their number of classes");
+  }
+}
+
+void InspectionLoop::start(std::function<void(const std::function<void()>&)> around) {
+  running_.store(true, std::memory_order_release);
+  thread_ = std::thread([this, around = std::move(around)] {
+    if (around) {
+      around([this] { body(); });
+    } else {
+      body();
+    }
+    running_.store(false, std::memory_order_release);
+  });
+}
+
+void InspectionLoop::stop() {
+  stop_.store(true, std::memory_order_release);
+  region_->header().loop_bell.ring();
+  if (thread_.joinable()) thread_.join();
+}
+
+void InspectionLoop::body() {
+  LineStatus& status = region_->status();
+  if (settings_.cpu >= 0) pin_to_cpu(settings_.cpu);
+  if (settings_.fifo_priority > 0) set_fifo_priority(settings_.fifo_priority);
+  region_->discard_waiting();
+  if (!warm_up()) engine_faults_in_a_row_ = settings_.engine_fault_limit;
+  while (!stop_.load(std::memory_order_acquire)) step();
+  status.loop_state.store(static_cast<int64_t>(LoopState::STOPPED), std::memory_order_release);
+}
+
+// The hot path, top to bottom -------------------------------------------------------------------------
+
+void InspectionLoop::step() {
+  Doorbell& bell = region_->header().loop_bell;
+  const uint32_t seen = bell.count();
+  publish_state();
+  open_parts();
+  if (const auto index = region_->take()) {
+    open_parts();  // a frame is published after its trigger: the trigger is there now, if it ever came
+    close_part_of(*index);
+    region_->release(*index);
+    expire_parts();
+    keep_warm();
+    return;
+  }
+  expire_parts();
+  keep_warm();
+  bell.wait(seen, next_event_ns());
+}
+
+void InspectionLoop::open_parts() {
+  Trigger trigger;
+  while (triggers_.read(trigger)) {
+    Pending& place = pending_[next_pending_++ % kPending];
+    if (place.open) reject_unseen(place.trigger, Reason::FRAME_LOST);  // more parts than any belt holds here
+    place = {trigger, true};
+    const int64_t gap = trigger.stamp_ns - last_trigger_ns_;
+    // A minimum that forgets: a slower belt is believed after a few parts, a faster one at once.
+    min_gap_ns_ = std::min(gap, min_gap_ns_ + min_gap_ns_ / 8 + kMillisecond);
+    last_trigger_ns_ = trigger.stamp_ns;
+  }
+  region_->status().triggers_lost.store(static_cast<int64_t>(triggers_.lost()), std::memory_order_relaxed);
+}
+
+void InspectionLoop::close_part_of(uint64_t frame_index) {
+  const FrameHeader frame = region_->slot(frame_index).header;
+  for (Pending& place : pending_) {
+    if (!place.open || place.trigger.trigger_id != frame.trigger_id) continue;
+    place.open = false;
+    judge(place.trigger, frame, region_->pixels(frame_index));
+    return;
+  }
+  // Its part was rejected already, or never announced: a frame without a part is not judged.
+  region_->status().frames_orphaned.fetch_add(1, std::memory_order_relaxed);
+}
+
+void InspectionLoop::judge(const Trigger& trigger, const FrameHeader& frame, const uint8_t* pixels) {
+  part_ = InspectionHalf{};
+  part_.part_id = trigger.trigger_id;
+  part_.frame_id = frame.frame_id;
+  part_.encoder_count = trigger.encoder_count;
+  part_.triggered_ns = trigger.stamp_ns;
+  part_.exposure_end_ns = frame.exposure_end_ns;
+  part_.received_ns = frame.received_ns;
+  part_.started_ns = now_ns();
+  part_.width = frame.width;
+  part_.height = frame.height;
+  part_.frame_status = static_cast<uint8_t>(frame.status);
+  const int64_t speed = speed_um_per_s();
+  part_.speed_um_per_s = static_cast<int32_t>(speed);
+  part_.budget_ns = budget_ns(speed);
+  part_.deadline_ns = frame.received_ns + part_.budget_ns;
+
+  if (look(frame, pixels)) {
+    const RoutingRow& row = routing_.at(speed);
+    const Scores s = Scores::from(gate_.scores, gate_.classes, settings_.good_class, settings_.empty_class);
+    part_.gate_good = s.good;
+    part_.gate_defect = s.defect;
+    part_.gate_empty = s.empty;
+    part_.gate_class_id = s.best_class;
+    if (!s.valid) {
+      engine_faults_in_a_row_++;
+      region_->status().engine_faults.fetch_add(1, std::memory_order_relaxed);
+      settle(Verdict::REJECT, Reason::ENGINE, Route::GATE, s.best_class, 0);
+    } else {
+      switch (ask_gate(s, row)) {
+        case GateAnswer::GOOD:
+          settle(Verdict::PASS, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.good_class), s.good);
+          break;
+        case GateAnswer::DEFECT:
+          settle(Verdict::REJECT, Reason::DEFECT, Route::GATE, s.best_defect_class, s.defect);
+          break;
+        case GateAnswer::EMPTY:
+          settle(Verdict::NO_PART, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.empty_class), s.empty);
+          break;
+        case GateAnswer::UNCERTAIN:
+          ask_classifier(frame, pixels, row);
+          break;
+      }
+    }
+  }
+  commit();
+}
+
+// Is there a frame to judge at all? If so the gate has seen it when this returns true.
+bool InspectionLoop::look(const FrameHeader& frame, const uint8_t* pixels) {
+  Reason reason = reason_of(frame.status);
+  if (reason == Reason::NONE && frame.exposure_end_ns + kStaleTolerance < part_.triggered_ns &&
+      !settings_.ignore_deadlines) {
+    reason = Reason::FRAME_STALE;  // exposed before its part was there: an old picture
+  }
+  const Geometry geometry = geometry_of(frame);
+  if (reason == Reason::NONE && !gate_.preprocess.check(geometry, region_->slot_bytes()).empty()) {
+    reason = Reason::FRAME_CORRUPT;
+  }
+  if (reason != Reason::NONE) {
+    settle(Verdict::REJECT, reason, Route::NONE, 0, 0);
+    return false;
+  }
+  const FrameStats stats = gate_.preprocess.run(pixels, geometry, gate_.input);
+  part_.brightness_mean = stats.mean;
+  part_.dark_share = stats.dark_share;
+  part_.bright_share = stats.bright_share;
+  if (stats.mean < settings_.min_mean || stats.dark_share > settings_.max_dark_share) {
+    settle(Verdict::REJECT, Reason::UNDEREXPOSED, Route::NONE, 0, 0);
+    return false;
+  }
+  if (stats.mean > settings_.max_mean || stats.bright_share > settings_.max_bright_share) {
+    settle(Verdict::REJECT, Reason::OVEREXPOSED, Route::NONE, 0, 0);
+    return false;
+  }
+  if (!run_engine(gate_, gate_latency_, part_.gate_in_ns, part_.gate_out_ns)) {
+    settle(Verdict::REJECT, Reason::ENGINE, Route::GATE, 0, 0);
+    return false;
+  }
+  return true;
+}
+
+void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pixels, const RoutingRow& row) {
+  if (!classifier_) return settle(Verdict::REJECT, Reason::UNCERTAIN, Route::GATE, part_.gate_class_id, part_.gate_good);
+  const int64_t needed = classifier_latency_.value() + plc_write_ns();
+  if (!settings_.ignore_deadlines && now_ns() + needed > part_.deadline_ns) {
+    return settle(Verdict::REJECT, Reason::NO_TIME, Route::GATE, part_.gate_class_id, part_.gate_good);
+  }
+  part_.classifier_in_ns = now_ns();
+  const Geometry geometry = geometry_of(frame);
+  if (!classifier_->preprocess.check(geometry, region_->slot_bytes()).empty()) {
+    return settle(Verdict::REJECT, Reason::FRAME_CORRUPT, Route::CLASSIFIER, 0, 0);
+  }
+  classifier_->preprocess.run(pixels, geometry, classifier_->input);
+  int64_t in_ns = 0;
+  if (!run_engine(*classifier_, classifier_latency_, in_ns, part_.classifier_out_ns)) {
+    return settle(Verdict::REJECT, Reason::ENGINE, Route::CLASSIFIER, 0, 0);
+  }
+  part_.classifier_in_ns = in_ns;
+  classifier_ran_ns_ = part_.classifier_out_ns;
+  const Scores s = Scores::from(classifier_->scores, classifier_->classes, settings_.good_class, settings_.empty_class);
+  part_.classifier_good = s.good;
+  part_.classifier_defect = s.defect;
+  if (!s.valid) {
+    engine_faults_in_a_row_++;
+    region_->status().engine_faults.fetch_add(1, std::memory_order_relaxed);
+    return settle(Verdict::REJECT, Reason::ENGINE, Route::CLASSIFIER, s.best_class, 0);
+  }
+  if (s.good >= row.classifier_good) {
+    return settle(Verdict::PASS, Reason::NONE, Route::CLASSIFIER, static_cast<uint8_t>(settings_.good_class), s.good);
+  }
+  if (s.empty >= row.gate_empty) {
+    return settle(Verdict::NO_PART, Reason::NONE, Route::CLASSIFIER, static_cast<uint8_t>(settings_.empty_class), s.empty);
+  }
+  const Reason reason = s.best_class == s.best_defect_class && s.defect > 0.5F ? Reason::DEFECT : Reason::UNCERTAIN;
+  settle(Verdict::REJECT, reason, Route::CLASSIFIER, s.best_defect_class, s.defect);
+}
+
+void InspectionLoop::settle(Verdict verdict, Reason reason, Route route, uint8_t class_id, float confidence) {
+  part_.verdict = verdict;
+  part_.reason = reason;
+  part_.route = route;
+  part_.class_id = class_id;
+  part_.confidence = confidence;
+  part_.judged_verdict = verdict;
+  part_.judged_class_id = class_id;
+}
+
+void InspectionLoop::commit() {
+  part_.decided_ns = now_ns();
+  if (!settings_.ignore_deadlines && part_.decided_ns + plc_write_ns() > part_.deadline_ns &&
+      part_.reason != Reason::FRAME_LOST) {
+    // The PLC could not have it in time. What the engines said stays in the record and is not acted on.
+    part_.verdict = Verdict::REJECT;
+    if (part_.reason != Reason::NO_TIME) part_.reason = Reason::OVERRUN;
+  }
+  VerdictEntry entry{};
+  entry.part_id = part_.part_id;
+  entry.encoder_count = part_.encoder_count;
+  entry.triggered_ns = part_.triggered_ns;
+  entry.received_ns = part_.received_ns;
+  entry.decided_ns = part_.decided_ns;
+  entry.deadline_ns = part_.deadline_ns;
+  entry.confidence = part_.confidence;
+  entry.verdict = part_.verdict;
+  entry.reason = part_.reason;
+  entry.route = part_.route;
+  entry.class_id = part_.class_id;
+  entry.record_index = records_->append(part_);
+  region_->push_verdict(entry);
+}
+
+// Around the hot path -------------------------------------------------------------------------------
+
+void InspectionLoop::reject_unseen(const Trigger& trigger, Reason reason) {
+  part_ = InspectionHalf{};
+  part_.part_id = trigger.trigger_id;
+  part_.encoder_count = trigger.encoder_count;
+  part_.triggered_ns = trigger.stamp_ns;
+  const int64_t speed = speed_um_per_s();
+  part_.speed_um_per_s = static_cast<int32_t>(speed);
+  part_.budget_ns = budget_ns(speed);
+  // No frame came, so the budget runs from the moment it was given up.
+  part_.deadline_ns = now_ns() + part_.budget_ns;
+  settle(Verdict::REJECT, reason, Route::NONE, 0, 0);
+  commit();
+}
+
+void InspectionLoop::expire_parts() {
+  const int64_t now = now_ns();
+  // Oldest first, so that verdicts leave in the order of the parts.
+  for (size_t i = 0; i < kPending; ++i) {
+    Pending& place = pending_[(next_pending_ + i) % kPending];
+    if (!place.open || place.trigger.stamp_ns + settings_.frame_timeout_ns > now) continue;
+    place.open = false;
+    reject_unseen(place.trigger, Reason::FRAME_LOST);
+  }
+}
+
+bool InspectionLoop::run_engine(Engine& engine, SlidingQuantile& latency, int64_t& in_ns, int64_t& out_ns) {
+  in_ns = now_ns();
+  const bool ran = engine.run();
+  out_ns = now_ns();
+  if (!ran) {
+    engine_faults_in_a_row_++;
+    region_->status().engine_faults.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  engine_faults_in_a_row_ = 0;
+  latency.add(out_ns - in_ns);
+  return true;
+}
+
+bool InspectionLoop::warm_up() {
+  region_->status().loop_state.store(static_cast<int64_t>(LoopState::STARTING), std::memory_order_release);
+  const auto elements = [](const Engine& e) { return e.preprocess.output_bytes(); };
+  std::memset(gate_.input, 0, elements(gate_));
+  if (classifier_) std::memset(classifier_->input, 0, elements(*classifier_));
+  int64_t in = 0, out = 0;
+  for (int i = 0; i < settings_.warmup_runs && !stop_.load(std::memory_order_acquire); ++i) {
+    if (!run_engine(gate_, gate_latency_, in, out)) return false;
+    if (classifier_ && !run_engine(*classifier_, classifier_latency_, in, out)) return false;
+    if (i == settings_.warmup_runs / 5) {  // the first runs are not what the line will see
+      gate_latency_ = SlidingQuantile(2048, 0.999);
+      classifier_latency_ = SlidingQuantile(2048, 0.999);
+    }
+  }
+  classifier_ran_ns_ = now_ns();
+  return true;
+}
+
+void InspectionLoop::keep_warm() {
+  if (!classifier_ || settings_.keep_warm_ns <= 0) return;
+  const int64_t now = now_ns();
+  if (now - classifier_ran_ns_ < settings_.keep_warm_ns) return;
+  for (const Pending& place : pending_) {
+    if (place.open) return;
+  }
+  // Only where the next part cannot be here before the run is over.
+  const bool between_parts = now - last_trigger_ns_ + 3 * classifier_latency_.value() < min_gap_ns_;
+  const bool idle = now - last_trigger_ns_ > kSecond;
+  if (!between_parts && !idle) return;
+  int64_t in = 0;
+  run_engine(*classifier_, classifier_latency_, in, classifier_ran_ns_);
+}
+
+void InspectionLoop::publish_state() {
+  LineStatus& status = region_->status();
+  const bool fault = engine_faults_in_a_row_ >= settings_.engine_fault_limit;
+  status.loop_state.store(static_cast<int64_t>(fault ? LoopState::FAULT : LoopState::READY), std::memory_order_relaxed);
+  status.gate_p999_ns.store(gate_latency_.value(), std::memory_order_relaxed);
+  status.classifier_p999_ns.store(classifier_latency_.value(), std::memory_order_relaxed);
+  status.loop_beat_ns.store(now_ns(), std::memory_order_release);
+}
+
+int64_t InspectionLoop::next_event_ns() const {
+  int64_t next = now_ns() + kBeat;
+  for (const Pending& place : pending_) {
+    if (place.open) next = std::min(next, place.trigger.stamp_ns + settings_.frame_timeout_ns);
+  }
+  return next;
+}
+
+int64_t InspectionLoop::plc_write_ns() {
+  const int64_t measured = region_->status().plc_write_p999_ns.load(std::memory_order_relaxed);
+  return measured > 0 ? measured : settings_.plc_write_assumed_ns;
+}
+
+int64_t InspectionLoop::speed_um_per_s() {
+  const LineStatus& status = region_->status();
+  const int64_t stamp = status.speed_stamp_ns.load(std::memory_order_acquire);
+  if (stamp == 0 || now_ns() - stamp > settings_.speed_stale_ns) return settings_.max_speed_um_per_s;
+  return status.speed_um_per_s.load(std::memory_order_relaxed);
+}
+
+int64_t InspectionLoop::budget_ns(int64_t speed) const {
+  if (speed <= 0) return settings_.budget_cap_ns;  // a belt that stands or backs up brings the part no nearer
+  return std::min(settings_.budget_cap_ns, settings_.window_um * 1'000 * kMillisecond / speed);
+}
+
+}  // namespace edge

@@ -1,0 +1,105 @@
+// The inspection loop: one native thread, bounded memory, no allocation after start, no wait without a bound.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "histogram.hpp"
+#include "preprocess.hpp"
+#include "record_ring.hpp"
+#include "region.hpp"
+#include "routing.hpp"
+
+namespace edge {
+
+// An engine as the loop sees it. `run` reads `input` and fills `scores`; false: it failed.
+struct Engine {
+  Preprocess preprocess;
+  void* input = nullptr;
+  const float* scores = nullptr;
+  size_t classes = 0;
+  std::function<bool()> run;
+};
+
+struct LoopSettings {
+  int64_t budget_cap_ns = 15 * kMillisecond;
+  int64_t window_um = 18'000;                // budget = min(cap, window / speed)
+  int64_t max_speed_um_per_s = 1'200'000;    // assumed when the speed is not known
+  int64_t speed_stale_ns = kSecond / 2;
+  int64_t frame_timeout_ns = 100 * kMillisecond;  // trigger → frame received
+  int64_t plc_write_assumed_ns = kMillisecond;    // until actuation has measured it
+  bool ignore_deadlines = false;                  // replay of a recording: judge, never against the clock
+  float min_mean = 8, max_mean = 247;             // grey levels
+  float max_dark_share = 0.9F, max_bright_share = 0.6F;
+  size_t good_class = 1, empty_class = 0;
+  std::vector<RoutingRow> routing;
+  int warmup_runs = 50;
+  int64_t keep_warm_ns = 250 * kMillisecond;  // the classifier never rests longer; 0: off
+  int engine_fault_limit = 5;                 // failures in a row that end READY
+  int fifo_priority = 0;                      // 0: leave the scheduler alone
+  int cpu = -1;                               // -1: any
+};
+
+class InspectionLoop {
+ public:
+  // Throws CoreError when settings and engines do not fit.
+  InspectionLoop(std::shared_ptr<Region> region, std::shared_ptr<RecordRing> records, LoopSettings settings,
+                 Engine gate, std::unique_ptr<Engine> classifier);
+  ~InspectionLoop() { stop(); }
+
+  // `around` runs the thread's body, so that a host language can prepare the thread.
+  void start(std::function<void(const std::function<void()>&)> around = nullptr);
+  void stop();
+  bool running() const { return running_.load(std::memory_order_acquire); }
+
+ private:
+  static constexpr size_t kPending = 64;
+  struct Pending {
+    Trigger trigger;
+    bool open = false;
+  };
+
+  void body();
+  bool warm_up();
+  void step();
+  void open_parts();
+  void close_part_of(uint64_t frame_index);
+  void expire_parts();
+  void judge(const Trigger& trigger, const FrameHeader& frame, const uint8_t* pixels);
+  bool look(const FrameHeader& frame, const uint8_t* pixels);
+  void ask_classifier(const FrameHeader& frame, const uint8_t* pixels, const RoutingRow& row);
+  void settle(Verdict verdict, Reason reason, Route route, uint8_t class_id, float confidence);
+  bool run_engine(Engine& engine, SlidingQuantile& latency, int64_t& in_ns, int64_t& out_ns);
+  void reject_unseen(const Trigger& trigger, Reason reason);
+  void commit();
+  void keep_warm();
+  void publish_state();
+  int64_t next_event_ns() const;
+  int64_t plc_write_ns();
+  int64_t speed_um_per_s();
+  int64_t budget_ns(int64_t speed) const;
+
+  std::shared_ptr<Region> region_;
+  std::shared_ptr<RecordRing> records_;
+  LoopSettings settings_;
+  RoutingTable routing_;
+  Engine gate_;
+  std::unique_ptr<Engine> classifier_;
+  TriggerRing::Reader triggers_;
+  SlidingQuantile gate_latency_{2048, 0.999}, classifier_latency_{2048, 0.999};
+
+  InspectionHalf part_{};  // the part in work
+  Pending pending_[kPending];
+  size_t next_pending_ = 0;
+  int64_t last_trigger_ns_ = 0, min_gap_ns_ = 0, classifier_ran_ns_ = 0;
+  int engine_faults_in_a_row_ = 0;
+
+  std::atomic<bool> stop_{false}, running_{false};
+  std::thread thread_;
+};
+
+}  // namespace edge

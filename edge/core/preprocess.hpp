@@ -1,0 +1,115 @@
+// Frame to engine input in one pass: debayer, region of interest, resize, normalise, NCHW.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "frame.hpp"
+#include "resample.hpp"
+
+namespace edge {
+
+struct Geometry {
+  int64_t width;
+  int64_t height;
+  int64_t stride;  // bytes from one row to the next
+  PixelFormat format;
+};
+
+struct Roi {
+  int x = 0;
+  int y = 0;
+  int width = 0;  // 0: the whole frame
+  int height = 0;
+};
+
+enum class Element { FLOAT32, INT8 };
+
+struct PreprocessSettings {
+  int out_width = 0;
+  int out_height = 0;
+  int channels = 3;  // 3: R, G, B; 1: luma
+  std::array<float, 3> mean{0.0F, 0.0F, 0.0F};
+  std::array<float, 3> std{1.0F, 1.0F, 1.0F};
+  bool area = true;  // else bilinear
+  Roi roi;
+  Element element = Element::FLOAT32;
+  float int8_scale = 1.0F;
+};
+
+// Brightness of the region of interest on the output grid, before normalisation.
+struct FrameStats {
+  float mean = 0.0F;          // grey level 0..255
+  float dark_share = 0.0F;    // at or below grey level 4
+  float bright_share = 0.0F;  // at or above grey level 251
+};
+
+// One thread at a time: the work buffers belong to the object. A copy has its own.
+class Preprocess {
+ public:
+  // Throws CoreError, with what was found and expected.
+  explicit Preprocess(const PreprocessSettings& settings);
+
+  const PreprocessSettings& settings() const { return settings_; }
+  std::size_t elements() const;  // of the output
+  std::size_t output_bytes() const;
+
+  // Empty when run() may be called with this geometry and that many bytes of pixels; else what is wrong.
+  std::string check(const Geometry& geometry, std::size_t pixel_bytes) const;
+
+  // Builds the tables for a checked geometry. Frames whose tables are not larger allocate nothing afterwards.
+  void prepare(const Geometry& geometry);
+
+  // Fills `out` (output_bytes()). The geometry must have passed check(). Allocates only where the geometry
+  // has changed and needs larger tables than any before.
+  FrameStats run(const uint8_t* pixels, const Geometry& geometry, void* out) noexcept;
+
+ private:
+  // One source row in the weighted sum of an output row; weights of even and odd bytes, 65536 is one.
+  struct RowTap {
+    int row;
+    float even;
+    float odd;
+  };
+  // Weighted sums of source rows as grey level * 256, and how its columns are weighted.
+  struct Plane {
+    std::vector<RowTap> taps;
+    std::vector<std::size_t> tap_begin;  // per output row, plus the end
+    std::vector<float> column_weights;   // out_width x columns_
+    std::vector<uint16_t> sums;
+    void clear();
+  };
+  struct Brightness {
+    int64_t sum = 0;  // grey level * 256
+    int64_t dark = 0;
+    int64_t bright = 0;
+  };
+
+  void build_plain(int bytes_per_pixel);
+  void build_mosaic(const Geometry& geometry);
+  void sum_rows(const uint8_t* pixels, int64_t stride, int out_row, Plane& plane) const;
+  void sum_columns();
+  void emit(int out_row, void* out, Brightness& brightness);
+
+  PreprocessSettings settings_;
+  std::array<float, 3> gain_{};  // output = grey level * 256 * gain + offset
+  std::array<float, 3> offset_{};
+
+  Geometry prepared_{0, 0, 0, PixelFormat::MONO8};
+  Windows rows_;
+  Windows cols_;
+  Windows scratch_;
+  std::array<Plane, 3> planes_;
+  int plane_count_ = 0;
+  int origin_ = 0;   // first source column of `sums`
+  int bytes_ = 0;    // source bytes of a row that are summed
+  int columns_ = 0;  // weights per output column
+  std::vector<int> column_start_;
+  std::array<std::vector<float>, 3> channels_;  // one output row, R G B (or grey), grey level * 256
+  std::vector<float> luma_;
+};
+
+}  // namespace edge
