@@ -219,9 +219,15 @@ class LineStatus:
     speed_stamp_ns: int  # 0: never read
     frames_published: int
     frames_dropped: int  # no free slot
+    frames_orphaned: int  # came without a part that still waited for them
     triggers_pushed: int
+    triggers_lost: int  # overwritten before the loop saw them
     parts_decided: int
+    parts_tracked: int  # in the shift register now
+    parts_ended: int  # left it
     engine_faults: int
+    gate_p999_ns: int
+    classifier_p999_ns: int
 
 class Region:
     """The one shared-memory region of a line: frame ring, triggers, verdicts, status, doorbells."""
@@ -243,9 +249,27 @@ class Region:
     def push_trigger(self, trigger_id: int, encoder_count: int, stamp_ns: int) -> None: ...
     def trigger_reader(self) -> TriggerReader: ...
     def verdict_reader(self) -> VerdictReader: ...
-    def wait_actuation(self, deadline_ns: int) -> bool:
-        """Waits for a trigger or a verdict, or until the absolute time; True when something came."""
-    def close(self) -> None: ...
+    def push_verdict(
+        self,
+        *,
+        part_id: int,
+        encoder_count: int,
+        verdict: Verdict,
+        reason: Reason,
+        route: Route,
+        class_id: int,
+        confidence: float,
+        triggered_ns: int,
+        received_ns: int,
+        decided_ns: int,
+        deadline_ns: int,
+        record_index: int,
+    ) -> None:
+        """What the native loop does for every part; here for tests of the actuation process."""
+    def actuation_bell(self) -> int:
+        """Rings so far. Note it, look for work, then pass it to wait_actuation: no wake-up is lost."""
+    def wait_actuation(self, seen: int, deadline_ns: int) -> None:
+        """Waits for a trigger or a verdict after ring ``seen``, or until the absolute time."""
 
 # --- part records ----------------------------------------------------------------------------------
 
@@ -261,6 +285,8 @@ class RecordRing:
     @staticmethod
     def attach(path: str) -> RecordRing:
         """Raises CoreError naming the version found and expected, or the truncated size."""
+    @property
+    def capacity(self) -> int: ...
     @property
     def head(self) -> int:
         """Index of the next record to be begun; indices never wrap."""
@@ -322,10 +348,35 @@ class EngineSlot:
         run: Callable[[], None],
     ) -> None: ...
 
-class LoopSettings:
-    """Everything that the loop needs to know before it starts; see inspection/settings.py."""
+class RoutingRow:
+    """Thresholds that hold up to a line speed; see core/routing.hpp."""
 
-    def __init__(self, **values: object) -> None: ...
+    def __init__(
+        self, *, speed_um_per_s: int, gate_good: float, gate_defect: float, gate_empty: float, classifier_good: float
+    ) -> None: ...
+
+class LoopSettings:
+    """Everything that the loop needs to know before it starts; defaults and meaning in core/loop.hpp."""
+
+    budget_cap_ns: int
+    window_um: int
+    max_speed_um_per_s: int
+    speed_stale_ns: int
+    frame_timeout_ns: int
+    plc_write_assumed_ns: int
+    ignore_deadlines: bool
+    min_mean: float
+    max_mean: float
+    max_dark_share: float
+    max_bright_share: float
+    good_class: int
+    empty_class: int
+    routing: list[RoutingRow]
+    warmup_runs: int
+    keep_warm_ns: int
+    engine_fault_limit: int
+    fifo_priority: int
+    cpu: int
 
 class InspectionLoop:
     def __init__(
@@ -333,8 +384,6 @@ class InspectionLoop:
     ) -> None: ...
     def start(self) -> None: ...
     def stop(self) -> None:
-        """Ends the thread after the part in work; bounded."""
-    def wait(self, timeout_ms: int) -> bool:
-        """True when the thread has ended."""
+        """Ends the thread after the part in work."""
     @property
-    def error(self) -> str: ...
+    def running(self) -> bool: ...
