@@ -41,7 +41,7 @@ def _bottleneck(inputs: int, narrow: int, stride: int) -> nn.Module:
 
 
 class _Head(nn.Module):
-    """Mean and maximum over the picture, then logits: a crack fills one cell in a hundred, a mean drowns it."""
+    """Mean and maximum over the picture, then logits: a mean alone drowns a crack of a few cells."""
 
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__()
