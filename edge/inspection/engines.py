@@ -1,0 +1,52 @@
+"""Engines as the loop wants them: manifest, preprocess, buffers."""
+
+from pathlib import Path
+
+from edge import _core
+from edge.camera.settings import Roi
+from edge.errors import EngineError
+from engines.errors import ManifestError
+from engines.manifest import EngineManifest, load_manifest
+from engines.onnx_cpu import CpuEngine, load_cpu_engine
+
+
+def preprocess_of(manifest: EngineManifest, roi: Roi | None) -> _core.Preprocess:
+    """The one preprocess that training, calibration and the line share."""
+    spec = manifest.input
+    return _core.Preprocess(
+        out_width=spec.width,
+        out_height=spec.height,
+        channels=spec.channels,
+        mean=spec.mean,
+        std=spec.std,
+        resize=spec.resize,
+        roi=(roi.x, roi.y, roi.width, roi.height) if roi else None,
+    )
+
+
+def load_pair(gate: Path, classifier: Path | None, threads: int) -> tuple[CpuEngine, CpuEngine | None]:
+    """Loads gate and classifier and checks that they speak of the same classes; raises EngineError."""
+    try:
+        first = load_cpu_engine(load_manifest(gate), threads)
+        second = load_cpu_engine(load_manifest(classifier), threads) if classifier else None
+    except ManifestError as error:
+        raise EngineError(str(error)) from error
+    if second is not None:
+        for key in ("classes", "good_class", "empty_class"):
+            a, b = getattr(first.manifest, key), getattr(second.manifest, key)
+            if a != b:
+                raise EngineError(
+                    f"{classifier}: {key} is {b}, but the gate ({gate}) has {a}; expected the same: "
+                    "train both on the same data set"
+                )
+    return first, second
+
+
+def slot_of(engine: CpuEngine, roi: Roi | None) -> _core.EngineSlot:
+    """What the native loop calls."""
+    return _core.EngineSlot(
+        preprocess=preprocess_of(engine.manifest, roi),
+        input=engine.input,
+        output=engine.scores,
+        run=engine.run,
+    )

@@ -1,0 +1,93 @@
+"""Sections of a line file that the inspection process reads."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from edge.camera.settings import Roi
+from edge.settings import Settings
+
+Share = Annotated[float, Field(ge=0, le=1)]
+SHIPPED = "shipped:"
+
+
+class BudgetSettings(Settings):
+    """budget = min(cap_ms, window_mm / line speed), from the last packet received to the PLC's acknowledgement."""
+
+    cap_ms: float = Field(15.0, gt=0, le=1000, description="Longest budget, ms.")
+    window_mm: float = Field(18.0, gt=0, description="Belt travel within which the verdict must be in the PLC, mm.")
+
+
+class EngineSettings(Settings):
+    """Which engines look at the parts."""
+
+    gate: str = Field(description="Manifest of the fast gate: a path beside this file, or shipped:gate.")
+    classifier: str | None = Field(
+        None,
+        description="Manifest of the classifier for uncertain parts: a path, or shipped:classifier. Left out, "
+        "uncertain parts are rejected.",
+    )
+    threads: int = Field(
+        1, ge=1, le=64, description="Threads of one inference. 1 runs on the loop's own thread and CPU."
+    )
+
+
+class RoutingStep(Settings):
+    """Thresholds for line speeds up to ``up_to_m_per_s``; the last step holds beyond its own speed too."""
+
+    up_to_m_per_s: float = Field(gt=0, description="Highest line speed of this step, m/s.")
+    gate_good: Share = Field(description="The gate passes a part alone at or above this score of the good class.")
+    gate_defect: Share = Field(description="The gate rejects alone at or above this summed score of all defects.")
+    gate_empty: Share = Field(0.99, description="At or above this score of the empty class there is no part.")
+    classifier_good: Share = Field(description="The classifier passes at or above this score of the good class.")
+
+
+class ExposureSettings(Settings):
+    """A frame outside these limits is not judged: underexposed or overexposed, rejected."""
+
+    min_mean: float = Field(12.0, ge=0, le=255, description="Lowest mean grey level.")
+    max_mean: float = Field(235.0, ge=0, le=255, description="Highest mean grey level.")
+    max_dark_share: Share = Field(0.9, description="Largest share of pixels at grey level 4 or below.")
+    max_bright_share: Share = Field(0.5, description="Largest share of pixels at grey level 251 or above.")
+
+
+class RealtimeSettings(Settings):
+    """How the processes share the machine."""
+
+    priority: int = Field(
+        70, ge=0, le=98, description="SCHED_FIFO priority of the loop where permitted; 0: ordinary scheduling."
+    )
+    loop_cpu: int | None = Field(None, ge=0, description="CPU of the loop; left out, the last one of several.")
+    keep_warm_ms: float = Field(250.0, ge=0, description="The classifier never rests longer; 0: it may.")
+
+
+class InspectionConfig(Settings):
+    """All that ``edge.inspection.process`` is told; line.py writes it as JSON. Paths are absolute."""
+
+    gate: Path
+    classifier: Path | None
+    threads: int
+    roi: Roi | None
+    budget: BudgetSettings
+    exposure: ExposureSettings
+    routing: tuple[RoutingStep, ...] = Field(min_length=1)
+    frame_timeout_ms: float
+    max_speed_m_per_s: float
+    priority: int
+    loop_cpu: int | None
+    keep_warm_ms: float
+    ignore_deadlines: bool = False
+
+    @field_validator("routing")
+    @classmethod
+    def _speeds_rise(cls, steps: tuple[RoutingStep, ...]) -> tuple[RoutingStep, ...]:
+        return check_routing(steps)
+
+
+def check_routing(steps: tuple[RoutingStep, ...]) -> tuple[RoutingStep, ...]:
+    """Raises ValueError unless the speeds rise from step to step."""
+    speeds = [step.up_to_m_per_s for step in steps]
+    if sorted(set(speeds)) != speeds:
+        raise ValueError(f"the steps' up_to_m_per_s are {speeds}; each must be higher than the one before")
+    return steps
