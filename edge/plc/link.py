@@ -1,0 +1,245 @@
+"""Modbus TCP client whose every step is bounded: no hidden retries, no inline reconnect, no late replies.
+
+pymodbus is the protocol implementation (framing, request and response units). Its synchronous client is not
+used: it connects inline for up to its timeout, waits for up to twice the timeout when a reply comes in pieces,
+and after a timeout keeps the connection, on which the late reply is then still to come.
+"""
+
+import errno
+import os
+import select
+import socket
+import struct
+import time
+from dataclasses import dataclass
+from enum import Enum
+
+from pymodbus.exceptions import ModbusException
+from pymodbus.framer import FramerSocket
+from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.pdu.bit_message import WriteSingleCoilRequest
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, WriteMultipleRegistersRequest
+
+from edge._core import PlcResult
+from edge.errors import PlcError
+from edge.plc.settings import PlcSettings
+
+FIRST_PAUSE_NS = 10_000_000
+MBAP_BYTES = 7
+MAX_ADU_BYTES = 260
+
+
+class LinkState(Enum):
+    """Of the TCP connection."""
+
+    CLOSED = "closed"
+    CONNECTING = "connecting"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How a request ended. ``ack_ns`` is 0 where no reply came."""
+
+    result: PlcResult
+    sent_ns: int
+    ack_ns: int = 0
+    registers: tuple[int, ...] = ()
+    exception_code: int = 0
+
+    @property
+    def acked(self) -> bool:
+        """True when the PLC did what it was asked."""
+        return self.result is PlcResult.ACKED
+
+
+class _BadReplyError(Exception):
+    """The peer answered something that is no answer to the request."""
+
+
+class ModbusTcpLink:
+    """One connection, one request at a time. Nothing here raises once it is built.
+
+    Call ``service`` often: it opens the connection in steps that never wait. A request on a link that is not
+    open ends at once as DISCONNECTED. After a timeout or a bad reply the connection is closed and opened anew,
+    so a reply that comes late can never be taken for the next one.
+    """
+
+    def __init__(self, settings: PlcSettings) -> None:
+        self._settings = settings
+        self._target = _resolve(settings.host, settings.port)
+        self._framer = FramerSocket(DecodePDU(False))
+        self._socket: socket.socket | None = None
+        self.state = LinkState.CLOSED
+        self._attempt_ns = 0
+        self._pause_ns = 0
+        self._transaction = 0
+        self.last_error = ""
+        """Why the link is not open, for the log."""
+
+    @property
+    def is_open(self) -> bool:
+        """True while requests can be sent; the PLC may still be mute."""
+        return self.state is LinkState.OPEN
+
+    def service(self, now_ns: int) -> int:
+        """Takes the connection one step further without waiting; returns when it wants to be called again."""
+        if self.state is LinkState.CLOSED and now_ns >= self._attempt_ns:
+            self._begin(now_ns)
+        if self.state is LinkState.CONNECTING:
+            self._poll_connect(now_ns)
+        if self.state is LinkState.CONNECTING:
+            return now_ns + 2_000_000
+        return self._attempt_ns if self.state is LinkState.CLOSED else now_ns + 1_000_000_000
+
+    def confirm(self) -> None:
+        """The PLC has answered sense: the next loss starts with the shortest pause again."""
+        self._pause_ns = 0
+
+    def write_registers(self, address: int, values: list[int], deadline_ns: int) -> Reply:
+        """Function 16; the echo of address and count is checked."""
+        return self._transact(WriteMultipleRegistersRequest(address=address, registers=values), deadline_ns)
+
+    def read_registers(self, address: int, count: int, deadline_ns: int) -> Reply:
+        """Function 3."""
+        return self._transact(ReadHoldingRegistersRequest(address=address, count=count), deadline_ns)
+
+    def write_coil(self, address: int, on: bool, deadline_ns: int) -> Reply:
+        """Function 5."""
+        return self._transact(WriteSingleCoilRequest(address=address, bits=[on]), deadline_ns)
+
+    def close(self, reason: str = "closed by us") -> None:
+        """Drops the connection; ``service`` opens a new one after the pause."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self.last_error = reason
+        self.state = LinkState.CLOSED
+        self._attempt_ns = time.monotonic_ns() + self._pause_ns
+        limit_ns = int(self._settings.reconnect_max_ms * 1e6)
+        self._pause_ns = min(max(2 * self._pause_ns, FIRST_PAUSE_NS), limit_ns)
+
+    def _begin(self, now_ns: int) -> None:
+        family, address = self._target
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # An idle link lives by the heartbeat; keep-alive only clears half-open connections on the far side.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self._connect_until_ns = now_ns + int(self._settings.connect_timeout_ms * 1e6)
+        self.state = LinkState.CONNECTING
+        try:
+            self._socket.connect(address)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.close(error.strerror or str(error))
+
+    def _poll_connect(self, now_ns: int) -> None:
+        assert self._socket is not None
+        if not select.select([], [self._socket], [], 0)[1]:
+            if now_ns > self._connect_until_ns:
+                self.close(f"no connection within {self._settings.connect_timeout_ms:g} ms")
+            return
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self.close(os.strerror(code))
+        elif self._socket.getsockname() == self._socket.getpeername():
+            # TCP can connect a free local port to itself while nobody listens there.
+            self.close(os.strerror(errno.ECONNREFUSED))
+        else:
+            self.state = LinkState.OPEN
+
+    def _transact(self, request: ModbusPDU, deadline_ns: int) -> Reply:
+        sent_ns = time.monotonic_ns()
+        if self._socket is None or self.state is not LinkState.OPEN:
+            return Reply(PlcResult.DISCONNECTED, sent_ns)
+        try:
+            self._expect_silence(self._socket)
+            self._send(self._socket, request)
+            frame, ack_ns = self._receive(self._socket, deadline_ns)
+            return self._judge(request, frame, sent_ns, ack_ns)
+        except TimeoutError:
+            self.close("no answer within the time allowed")
+            return Reply(PlcResult.TIMEOUT, sent_ns)
+        except (OSError, _BadReplyError) as error:
+            self.close(str(error))
+            return Reply(PlcResult.DISCONNECTED, sent_ns)
+
+    def _expect_silence(self, sock: socket.socket) -> None:
+        try:
+            data = sock.recv(MAX_ADU_BYTES)
+        except BlockingIOError:
+            return
+        raise _BadReplyError("bytes that nobody asked for" if data else "the PLC closed the connection")
+
+    def _send(self, sock: socket.socket, request: ModbusPDU) -> None:
+        self._transaction = self._transaction % 0xFFFF + 1
+        unit = request.function_code.to_bytes(1, "big") + request.encode()
+        frame = self._framer.encode(unit, self._settings.unit_id, self._transaction)
+        # One request at a time into an empty buffer: a short send means that the peer no longer reads.
+        if sock.send(frame) != len(frame):
+            raise _BadReplyError("the PLC no longer reads")
+
+    def _receive(self, sock: socket.socket, deadline_ns: int) -> tuple[bytes, int]:
+        """The reply to the last request, from its function code on, and when it was complete."""
+        data = b""
+        while True:
+            remaining_ns = deadline_ns - time.monotonic_ns()
+            if remaining_ns <= 0 or not select.select([sock], [], [], remaining_ns / 1e9)[0]:
+                raise TimeoutError
+            chunk = sock.recv(MAX_ADU_BYTES)
+            ack_ns = time.monotonic_ns()
+            if not chunk:
+                raise _BadReplyError("the PLC closed the connection")
+            data += chunk
+            if (frame := self._split(data)) is not None:
+                return frame, ack_ns
+
+    def _split(self, data: bytes) -> bytes | None:
+        """The frame once it is complete. Raises _BadReplyError as soon as it cannot be the awaited one."""
+        if len(data) < MBAP_BYTES:
+            return None
+        transaction, protocol, length, unit = struct.unpack(">HHHB", data[:MBAP_BYTES])
+        if protocol != 0 or not 2 <= length <= MAX_ADU_BYTES - 6:
+            raise _BadReplyError("an answer that is not Modbus TCP")
+        if transaction != self._transaction or unit != self._settings.unit_id:
+            raise _BadReplyError(
+                f"an answer to transaction {transaction} of unit {unit}; "
+                f"expected transaction {self._transaction} of unit {self._settings.unit_id}"
+            )
+        if len(data) > 6 + length:
+            raise _BadReplyError("more bytes than the answer has")
+        return data[MBAP_BYTES:] if len(data) == 6 + length else None
+
+    def _judge(self, request: ModbusPDU, frame: bytes, sent_ns: int, ack_ns: int) -> Reply:
+        try:
+            response = self._framer.decoder.decode(frame)
+        except (ModbusException, ValueError, IndexError, struct.error) as error:
+            raise _BadReplyError(f"an answer that cannot be read: {error}") from error
+        if response is None:
+            raise _BadReplyError("an answer that cannot be read")
+        if response.function_code == request.function_code | 0x80:
+            return Reply(PlcResult.REFUSED, sent_ns, ack_ns, exception_code=response.exception_code)
+        if response.function_code != request.function_code or not _answers(request, response):
+            raise _BadReplyError("an answer to another request")
+        return Reply(PlcResult.ACKED, sent_ns, ack_ns, tuple(response.registers))
+
+
+def _answers(request: ModbusPDU, response: ModbusPDU) -> bool:
+    if isinstance(request, ReadHoldingRegistersRequest):
+        return len(response.registers) == request.count
+    if isinstance(request, WriteSingleCoilRequest):
+        return response.address == request.address and list(response.bits[:1]) == list(request.bits[:1])
+    return response.address == request.address and response.count == request.count
+
+
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """Once, at start: a name server must not hold up the link later."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise PlcError(
+            f"plc.host is {host!r}: {error.strerror}; expected an address or a name known to this machine"
+        ) from error
+    return family, (str(address[0]), int(address[1]))

@@ -1,0 +1,82 @@
+"""The ``plc`` section of a line file, and what the actuation process is started with."""
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from edge.conveyor.settings import ConveyorSettings
+from edge.errors import ConfigError
+from edge.plc.registers import BLOCKS, WordOrder
+from edge.settings import Settings
+
+
+class EjectorSettings(Settings):
+    """Where the ejector sits and how long it takes. Distances are along the belt."""
+
+    camera_to_ejector_mm: float = Field(default=400.0, gt=0, le=100_000)
+    """From the centre of a part at its trigger to the nozzle."""
+    pulse_mm: float = Field(default=40.0, gt=0, le=1_000)
+    """Belt travel during one pulse, centred on the part; less than the pitch of the parts."""
+    lead_ms: float = Field(default=8.0, ge=0, le=1_000)
+    """From writing the coil to air at the nozzle."""
+    coil: int = Field(default=0, ge=0, le=65535)
+
+
+class PlcSettings(Settings):
+    """The Modbus link to the PLC. ``twin`` is ``tcp`` to a PLC that the runtime starts itself."""
+
+    kind: Literal["tcp", "twin", "none"] = "twin"
+    host: str = "127.0.0.1"
+    port: int = Field(default=502, ge=1, le=65535)
+    unit_id: int = Field(default=1, ge=0, le=255)
+    word_order: WordOrder = "big"
+    status_base: int = Field(default=0, ge=0, le=65535)
+    verdict_base: int = Field(default=32, ge=0, le=65535)
+    plc_base: int = Field(default=64, ge=0, le=65535)
+    mode: Literal["pulse", "tracked"] = "pulse"
+    heartbeat_period_ms: int = Field(default=50, ge=10, le=1_000)
+    poll_period_ms: int = Field(default=40, ge=5, le=1_000)
+    """How often speed and encoder are read while nothing is due."""
+    timeout_ms: float = Field(default=20.0, gt=0, le=1_000)
+    """Bound of every request that has no deadline of its own."""
+    connect_timeout_ms: float = Field(default=500.0, gt=0, le=10_000)
+    reconnect_max_ms: float = Field(default=250.0, gt=0, le=10_000)
+    """The pause between two attempts doubles from 10 ms up to this."""
+    ejector: EjectorSettings = EjectorSettings()
+
+    @model_validator(mode="after")
+    def _blocks_are_apart(self) -> "PlcSettings":
+        spans = sorted((getattr(self, block.setting), block.words, block.setting) for block in BLOCKS)
+        for (base, words, setting), (next_base, _, next_setting) in pairwise(spans):
+            if next_base < base + words:
+                raise ValueError(
+                    f"{next_setting} is {next_base}, inside the {words} registers from {setting} {base}; "
+                    f"expected {base + words} or more"
+                )
+        if spans[-1][0] + spans[-1][1] > 65536:
+            raise ValueError(f"{spans[-1][2]} is {spans[-1][0]}: its block would end after register 65535")
+        return self
+
+
+class ActuationConfig(Settings):
+    """Everything that the actuation process is told, as JSON."""
+
+    plc: PlcSettings = PlcSettings()
+    conveyor: ConveyorSettings = ConveyorSettings()
+    verdict_timeout_ms: float = Field(default=100.0, gt=0, le=60_000)
+    """From the trigger of a part; without a verdict by then it is rejected."""
+    recipe_id: int = Field(default=0, ge=0, le=65535)
+    cpus: tuple[int, ...] = ()
+    """Processors to run on; empty: any."""
+    fifo_priority: int = Field(default=60, ge=0, le=99)
+    """SCHED_FIFO priority if the system permits it; 0: none."""
+
+    @classmethod
+    def load(cls, path: Path) -> "ActuationConfig":
+        """Raises ConfigError when the file cannot be read or does not fit."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: the configuration of the actuation process: {error}") from error
