@@ -1,0 +1,153 @@
+"""Part records → statistics of a run, in bounded memory."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge._core import Histogram, PlcResult, Reason, Route, Verdict
+from edge.report.schema import Percentiles, Span, VerdictCounts
+
+Record = Any  # one row of PART_RECORD_DTYPE
+_LAST_REJECTS = 8
+
+
+def _engine_ns(r: Record) -> int:
+    return int(r["gate_out_ns"] - r["gate_in_ns"]) + int(r["classifier_out_ns"] - r["classifier_in_ns"])
+
+
+def _last_out(r: Record) -> int:
+    return int(r["classifier_out_ns"] or r["gate_out_ns"])
+
+
+STAGES: Mapping[str, tuple[str, Callable[[Record], int]]] = {
+    # name: (time that must have been taken for the stage to have run, its length in ns)
+    "wake": ("started_ns", lambda r: int(r["started_ns"] - r["received_ns"])),
+    "preprocess": ("gate_in_ns", lambda r: int(r["gate_in_ns"] - r["started_ns"])),
+    "gate": ("gate_out_ns", lambda r: int(r["gate_out_ns"] - r["gate_in_ns"])),
+    "classifier_preprocess": ("classifier_out_ns", lambda r: int(r["classifier_in_ns"] - r["gate_out_ns"])),
+    "classifier": ("classifier_out_ns", lambda r: int(r["classifier_out_ns"] - r["classifier_in_ns"])),
+    "decide": ("gate_out_ns", lambda r: int(r["decided_ns"]) - _last_out(r)),
+    "handover": ("queued_ns", lambda r: int(r["queued_ns"] - r["decided_ns"])),
+    "plc_prepare": ("sent_ns", lambda r: int(r["sent_ns"] - r["queued_ns"])),
+    "plc_write": ("ack_ns", lambda r: int(r["ack_ns"] - r["sent_ns"])),
+}
+
+
+@dataclass(frozen=True)
+class Reject:
+    """One line of the list of last rejects."""
+
+    part_id: int
+    reason: str
+    class_id: int
+    confidence: float
+    latency_ms: float | None
+
+
+@dataclass
+class Collector:
+    """Counts and histograms over all part records of a run."""
+
+    truth: Mapping[int, bool] | None = None
+    """part id → is it defective; None: not known."""
+    parts: int = 0
+    verdicts: Counter[Verdict] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    routes: Counter[Route] = field(default_factory=Counter)
+    overruns: int = 0
+    duplicates: int = 0
+    budget_ns: tuple[int, int] | None = None
+    latency: Histogram = field(default_factory=Histogram)
+    trigger_to_ack: Histogram = field(default_factory=Histogram)
+    engine: Histogram = field(default_factory=Histogram)
+    tax: Histogram = field(default_factory=Histogram)
+    stages: dict[str, Histogram] = field(default_factory=lambda: {name: Histogram() for name in STAGES})
+    last_rejects: deque[Reject] = field(default_factory=lambda: deque(maxlen=_LAST_REJECTS))
+    last_latency_ns: int = 0
+    _recent_ids: deque[int] = field(default_factory=lambda: deque(maxlen=4096))
+    _recent_set: set[int] = field(default_factory=set)
+
+    def add(self, records: NDArray[np.void]) -> None:
+        """Takes finished records, oldest first."""
+        for record in records:
+            self._add(record)
+
+    def _add(self, r: Record) -> None:
+        self.parts += 1
+        self._check_duplicate(int(r["part_id"]))
+        verdict, reason = final_verdict(r)
+        self.verdicts[verdict] += 1
+        if reason is not Reason.NONE:
+            self.reasons[reason.name.lower()] += 1
+        self.overruns += reason is Reason.OVERRUN
+        self.routes[Route(int(r["route"]))] += 1
+        budget = int(r["budget_ns"])
+        if budget:
+            low, high = self.budget_ns or (budget, budget)
+            self.budget_ns = (min(low, budget), max(high, budget))
+        self._add_times(r)
+        if verdict is Verdict.REJECT:
+            latency_ms = self.last_latency_ns / 1e6 if r["ack_ns"] and r["received_ns"] else None
+            self.last_rejects.append(
+                Reject(int(r["part_id"]), reason.name.lower(), int(r["class_id"]), float(r["confidence"]), latency_ms)
+            )
+
+    def _add_times(self, r: Record) -> None:
+        if r["ack_ns"]:
+            self.trigger_to_ack.add(int(r["ack_ns"] - r["triggered_ns"]))
+            if r["received_ns"]:
+                self.last_latency_ns = int(r["ack_ns"] - r["received_ns"])
+                self.latency.add(self.last_latency_ns)
+        if r["gate_out_ns"]:
+            engine_ns = _engine_ns(r)
+            self.engine.add(engine_ns)
+            if r["ack_ns"]:
+                self.tax.add(int(r["ack_ns"] - r["received_ns"]) - engine_ns)
+        for name, (needed, length) in STAGES.items():
+            if r[needed]:
+                self.stages[name].add(length(r))
+
+    def _check_duplicate(self, part_id: int) -> None:
+        if part_id in self._recent_set:
+            self.duplicates += 1
+            return
+        if len(self._recent_ids) == self._recent_ids.maxlen:
+            self._recent_set.discard(self._recent_ids[0])
+        self._recent_ids.append(part_id)
+        self._recent_set.add(part_id)
+
+    @property
+    def gate_share(self) -> float | None:
+        """Share of the judged parts that never needed the classifier, whether they were settled or out of time."""
+        judged = self.routes[Route.GATE] + self.routes[Route.CLASSIFIER]
+        return self.routes[Route.GATE] / judged if judged else None
+
+    def verdict_counts(self) -> VerdictCounts:
+        """As the report has them."""
+        v = self.verdicts
+        return VerdictCounts(**{"pass": v[Verdict.PASS], "reject": v[Verdict.REJECT], "no_part": v[Verdict.NO_PART]})
+
+    def budget_span(self) -> Span:
+        """As the report has it."""
+        if self.budget_ns is None:
+            return Span()
+        return Span(min=self.budget_ns[0] / 1e6, max=self.budget_ns[1] / 1e6)
+
+
+def final_verdict(r: Record) -> tuple[Verdict, Reason]:
+    """What held for the part. Without an actuation half nobody confirmed anything: a reject."""
+    if PlcResult(int(r["plc_result"])) is PlcResult.PENDING:
+        return Verdict.REJECT, Reason.PLC_SILENT
+    return Verdict(int(r["final_verdict"])), Reason(int(r["final_reason"]))
+
+
+def percentiles(histogram: Histogram) -> Percentiles:
+    """Nanoseconds → milliseconds."""
+    if histogram.count == 0:
+        return Percentiles()
+    p50, p99, p99_9 = (round(histogram.quantile(q) / 1e6, 4) for q in (0.5, 0.99, 0.999))
+    return Percentiles(p50=p50, p99=p99, p99_9=p99_9, max=round(histogram.max / 1e6, 4))

@@ -1,0 +1,91 @@
+"""The report of a run. Its JSON schema is published as docs/report.schema.json."""
+
+from pydantic import Field
+
+from edge.settings import Settings
+
+
+class Percentiles(Settings):
+    """Milliseconds; null where nothing was measured. Quantiles are within 1 %, the maximum is exact."""
+
+    p50: float | None = None
+    p99: float | None = None
+    p99_9: float | None = None
+    max: float | None = None
+
+
+class Span(Settings):
+    """Smallest and largest value that was in force, ms."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+class VerdictCounts(Settings):
+    """What finally held for the parts."""
+
+    pass_: int = Field(0, alias="pass")
+    reject: int = 0
+    no_part: int = 0
+
+
+class Truth(Settings):
+    """Against the truth, where it is known. An escape is a defective part that was not rejected."""
+
+    known: bool = False
+    defective: int = 0
+    good: int = 0
+    escapes: int = 0
+    overkills: int = 0
+
+
+class PlcCounts(Settings):
+    """Verdict writes, those not acknowledged in time, and new connections after the first."""
+
+    writes: int = 0
+    unconfirmed: int = 0
+    reconnects: int = 0
+
+
+class Bins(Settings):
+    """Twin only. right: fell where its final verdict said; wrong: passed but fell into the reject bin;
+    missed: rejected but fell into the good bin; unknown: never reached the ejector."""
+
+    right: int = 0
+    wrong: int = 0
+    missed: int = 0
+    unknown: int = 0
+
+
+class ProcessMemory(Settings):
+    """Resident memory of one process, MiB, at the first and last quarter of the run."""
+
+    early: float
+    late: float
+
+
+class RunReport(Settings):
+    """Everything a run says about itself."""
+
+    line: str
+    version: str
+    seconds: float
+    parts: int = Field(description="Triggers of the part sensor.")
+    verdicts: VerdictCounts
+    reasons: dict[str, int]
+    truth: Truth
+    latency_ms: Percentiles = Field(description="Frame received to PLC acknowledgement.")
+    trigger_to_ack_ms: Percentiles
+    engine_ms: Percentiles
+    runtime_tax_ms: Percentiles = Field(description="latency minus engine time")
+    budget_ms: Span
+    overruns: int
+    gate_share: float | None = Field(description="Share of the judged parts that the gate settled alone.")
+    stage_ms: dict[str, Percentiles]
+    plc: PlcCounts
+    bins: Bins
+    lost_records: int
+    duplicate_verdicts: int = Field(description="Parts with more than one record.")
+    frames_dropped: int
+    restarts: dict[str, int]
+    memory_mib: dict[str, ProcessMemory]

@@ -1,0 +1,95 @@
+"""The live terminal view of a line."""
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from edge._core import LineStatus, LoopState, Verdict
+from edge.report.collector import Collector, percentiles
+from edge.report.schema import RunReport
+
+_BAR = 44
+_STYLE = {Verdict.PASS: "green", Verdict.REJECT: "red", Verdict.NO_PART: "yellow"}
+
+
+def latency_bar(latency_ms: float, budget_ms: float, width: int = _BAR) -> Text:
+    """The latency against its budget: green up to two thirds, yellow up to the budget, red beyond."""
+    share = latency_ms / budget_ms if budget_ms > 0 else 1.0
+    filled = min(width, round(share * width))
+    style = "green" if share <= 2 / 3 else "yellow" if share <= 1 else "red"
+    bar = Text("█" * filled, style=style) + Text("░" * (width - filled), style="dim")
+    return bar + Text(f" {latency_ms:6.2f} / {budget_ms:.1f} ms")
+
+
+def live_view(
+    name: str, status: LineStatus, collector: Collector, classes: tuple[str, ...], seconds: float, expected: int | None
+) -> RenderableType:
+    """What the operator sees while the line runs."""
+    state = LoopState(status.loop_state)
+    ready = bool(status.line_ready)
+    header = Text.assemble(
+        (f" {name} ", "bold reverse"),
+        "  ",
+        ("READY" if ready else "NOT READY", "bold green" if ready else "bold red"),
+        f"   inspection {state.name.lower()}   PLC {'connected' if status.plc_connected else 'away'}"
+        f"   belt {status.speed_um_per_s / 1e6:.2f} m/s",
+    )
+    done = f"{collector.parts}" + (f" / {expected}" if expected else "")
+    rate = collector.parts / seconds if seconds > 0 else 0.0
+    counts = Table.grid(padding=(0, 3))
+    counts.add_row(
+        f"parts [bold]{done}[/]  {rate:.1f}/s",
+        *(f"[{style}]{verdict.name.lower()} {collector.verdicts[verdict]}[/]" for verdict, style in _STYLE.items()),
+        f"overruns {collector.overruns}",
+        f"gate {100 * (collector.gate_share or 0):.0f} %",
+    )
+    times = percentiles(collector.latency)
+    budget_ms = collector.budget_span().max or 15.0
+    bars = Table.grid(padding=(0, 2))
+    bars.add_row("latency now", latency_bar(collector.last_latency_ns / 1e6, budget_ms))
+    bars.add_row("p50", latency_bar(times.p50 or 0.0, budget_ms))
+    bars.add_row("p99", latency_bar(times.p99 or 0.0, budget_ms))
+    bars.add_row("max", latency_bar(times.max or 0.0, budget_ms))
+    return Panel(Group(header, "", counts, "", bars, "", _rejects(collector, classes)), title="edge line", width=92)
+
+
+def _rejects(collector: Collector, classes: tuple[str, ...]) -> Table:
+    table = Table(box=None, title="last rejects", title_justify="left", header_style="dim")
+    for column in ("part", "reason", "class", "confidence", "latency ms"):
+        table.add_column(column, justify="right" if column != "reason" else "left")
+    for reject in reversed(collector.last_rejects):
+        judged = reject.reason in ("defect", "uncertain", "no_time", "overrun")
+        table.add_row(
+            str(reject.part_id),
+            reject.reason,
+            classes[reject.class_id] if judged and reject.class_id < len(classes) else "–",
+            f"{reject.confidence:.3f}",
+            "–" if reject.latency_ms is None else f"{reject.latency_ms:.2f}",
+        )
+    return table
+
+
+def print_summary(console: Console, report: RunReport) -> None:
+    """The end of a run, for people."""
+    v, t, b = report.verdicts, report.truth, report.bins
+    table = Table(title=f"{report.line}: {report.parts} parts in {report.seconds:.1f} s", show_header=False, width=92)
+    table.add_row("verdicts", f"pass {v.pass_}   reject {v.reject}   no part {v.no_part}")
+    table.add_row("reasons", "   ".join(f"{k} {n}" for k, n in sorted(report.reasons.items())) or "none")
+    if t.known:
+        table.add_row("truth", f"defective {t.defective}   good {t.good}   escapes {t.escapes}   overkills {t.overkills}")
+        table.add_row("bins", f"right {b.right}   wrong {b.wrong}   missed {b.missed}   unknown {b.unknown}")
+    for label, p in (
+        ("latency", report.latency_ms),
+        ("engines", report.engine_ms),
+        ("runtime tax", report.runtime_tax_ms),
+        ("trigger → ack", report.trigger_to_ack_ms),
+    ):
+        if p.p50 is not None:
+            table.add_row(f"{label} ms", f"p50 {p.p50:.2f}   p99 {p.p99:.2f}   p99.9 {p.p99_9:.2f}   max {p.max:.2f}")
+    if report.gate_share is not None:
+        table.add_row("gate settled", f"{100 * report.gate_share:.1f} %   overruns {report.overruns}")
+    plc = report.plc
+    table.add_row("PLC", f"writes {plc.writes}   unconfirmed {plc.unconfirmed}   reconnects {plc.reconnects}")
+    table.add_row("records", f"lost {report.lost_records}   frames dropped {report.frames_dropped}")
+    console.print(table)
