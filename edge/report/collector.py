@@ -52,8 +52,9 @@ class Reject:
 class Collector:
     """Counts and histograms over all part records of a run."""
 
-    truth: Mapping[int, bool] | None = None
-    """part id → is it defective; None: not known."""
+    keep_finals: bool = False
+    """Remember the final verdict of every part (a byte each); only where the truth is known and the run ends."""
+    finals: bytearray = field(default_factory=bytearray)
     parts: int = 0
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -81,6 +82,8 @@ class Collector:
         self._check_duplicate(int(r["part_id"]))
         verdict, reason = final_verdict(r)
         self.verdicts[verdict] += 1
+        if self.keep_finals:
+            self._keep(int(r["part_id"]), verdict)
         if reason is not Reason.NONE:
             self.reasons[reason.name.lower()] += 1
         self.overruns += reason is Reason.OVERRUN
@@ -95,6 +98,15 @@ class Collector:
             self.last_rejects.append(
                 Reject(int(r["part_id"]), reason.name.lower(), int(r["class_id"]), float(r["confidence"]), latency_ms)
             )
+
+    def _keep(self, part_id: int, verdict: Verdict) -> None:
+        if part_id >= len(self.finals):
+            self.finals.extend(bytes(part_id + 4096 - len(self.finals)))
+        self.finals[part_id] = verdict
+
+    def final_of(self, part_id: int) -> Verdict:
+        """NONE for a part that has no record, or where finals are not kept."""
+        return Verdict(self.finals[part_id]) if 0 <= part_id < len(self.finals) else Verdict.NONE
 
     def _add_times(self, r: Record) -> None:
         if r["ack_ns"]:

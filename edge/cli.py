@@ -1,0 +1,190 @@
+"""The ``edge`` command."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+
+from edge import _core
+from edge.check import explain
+from edge.config import LineConfig, example_path, load_line
+from edge.errors import EdgeError
+from edge.line import Line, RunningLine, RunOptions, TwinRequest, stop_on_signals
+from edge.report.build import build_report, write_report
+from edge.report.schema import RunReport
+from edge.report.view import live_view, print_summary
+from edge.service.memory import MemoryWatch
+from edge.version import __version__
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Inline visual inspection at the reject gate."
+)
+console = Console()
+errors = Console(stderr=True, soft_wrap=True)
+
+LineFile = Annotated[Path, typer.Argument(help="Line file, such as examples/demo.yaml.", metavar="LINE.yaml")]
+ReportFile = Annotated[Path | None, typer.Option("--report", help="Write the report of the run as JSON.", metavar="FILE.json")]
+RecordFolder = Annotated[Path | None, typer.Option("--record", help="Record frames, triggers and verdicts into a new folder.", metavar="DIR")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"edge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Inline visual inspection at the reject gate."""
+
+
+@app.command()
+def run(
+    line: LineFile,
+    images: Annotated[Path | None, typer.Option(help="Show this folder or manifest of pictures instead of the line file's camera.")] = None,
+    report: ReportFile = None,
+    record: RecordFolder = None,
+) -> None:
+    """Run a line until its camera has shown its last frame, or until Ctrl-C or SIGTERM."""
+    config = load_line(line)
+    if images is not None:
+        config = _with_images(config, images)
+    run_line(config, RunOptions(record_to=record), report, expected=None)
+
+
+@app.command()
+def demo(
+    parts: Annotated[int, typer.Option(min=1, max=1_000_000, help="Parts on the twin's belt.")] = 300,
+    speed: Annotated[str | None, typer.Option(help="m/s, or a profile such as 0:1.2,10:0.8 (seconds:m/s).")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed gives the same parts.")] = 1,
+    report: ReportFile = None,
+    record: RecordFolder = None,
+) -> None:
+    """Run examples/demo.yaml: twin camera, belt and PLC, the real runtime in between."""
+    config = load_line(example_path("demo.yaml"))
+    if speed is not None:
+        config = _at_speed(config, speed)
+    request = TwinRequest(parts=parts, seed=seed, speed=speed)
+    run_line(config, RunOptions(twin=request, record_to=record), report, expected=parts)
+
+
+@app.command()
+def check(
+    line: Annotated[Path | None, typer.Argument(help="Line file.", metavar="LINE.yaml")] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of line files.")] = False,
+) -> None:
+    """Check a line file, its pictures and engines, and say what the line would do."""
+    if schema:
+        print(json.dumps(LineConfig.model_json_schema(), indent=2))
+        return
+    if line is None:
+        raise typer.BadParameter("give a line file, or --schema")
+    console.print(explain(load_line(line)))
+    console.print(f"[green]{line}: can run[/]")
+
+
+@app.command()
+def replay(
+    recording: Annotated[Path, typer.Argument(help="Folder that --record made.")],
+    report: ReportFile = None,
+) -> None:
+    """Show the frames of a recording to the line again and compare the verdicts."""
+    from edge.records.replay import replay_recording
+
+    same = replay_recording(recording, lambda config, options: run_line(config, options, report, expected=None), console.print)
+    if not same:
+        raise typer.Exit(1)
+
+
+def run_line(config: LineConfig, options: RunOptions, report_path: Path | None, expected: int | None) -> RunReport:
+    """Runs a line with its view, prints the summary, writes the report."""
+    if report_path is not None and not report_path.parent.is_dir():
+        raise EdgeError(f"{report_path}: the folder of the report does not exist; make it first")
+    memory = MemoryWatch()
+    with Line(config, options, _say) as line:
+        stop_on_signals(line)
+        line.run(_ticker(line, memory, expected))
+        report = build_report(line.running, line.labels(), memory.summary())
+    print_summary(console, report)
+    if report_path is not None:
+        write_report(report, report_path)
+        console.print(f"report: {report_path}")
+    return report
+
+
+def _ticker(line: Line, memory: MemoryWatch, expected: int | None) -> Callable[[RunningLine], None]:
+    live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+    last_said = -1
+
+    def tick(running: RunningLine) -> None:
+        nonlocal last_said
+        memory.sample(running.pids, running.seconds)
+        quarter_seconds = int(running.seconds * 4)
+        if live is not None and quarter_seconds != last_said:
+            last_said = quarter_seconds
+            if not live.is_started:
+                live.start()
+            view = live_view(
+                running.config.name, running.status, running.collector, running.manifest.classes, running.seconds, expected
+            )
+            live.update(view, refresh=True)
+            if running.status.stop:
+                live.stop()
+        elif live is None and int(running.seconds) // 10 != last_said:
+            last_said = int(running.seconds) // 10
+            c = running.collector
+            console.print(
+                f"{running.seconds:6.1f} s  parts {c.parts}{f' of {expected}' if expected else ''}  "
+                f"pass {c.verdicts[_core.Verdict.PASS]}  reject {c.verdicts[_core.Verdict.REJECT]}  "
+                f"{'ready' if running.status.line_ready else 'not ready'}"
+            )
+
+    return tick
+
+
+def _say(text: str) -> None:
+    errors.print(text, style="yellow", markup=False, highlight=False)
+
+
+def _at_speed(config: LineConfig, speed: str) -> LineConfig:
+    """The line's own idea of its speed follows the first speed of the profile."""
+    first = speed.split(",", 1)[0].rsplit(":", 1)[-1]
+    try:
+        m_per_s = float(first)
+    except ValueError as error:
+        raise EdgeError(f"--speed: found '{speed}', expected m/s such as 1.2, or seconds:m/s pairs such as 0:1.2,10:0.8") from error
+    return _changed(config, {"conveyor": {**config.conveyor.model_dump(), "m_per_s": m_per_s}})
+
+
+def _with_images(config: LineConfig, images: Path) -> LineConfig:
+    kept = config.camera.model_dump(include={"max_frame_mib", "frame_slots", "frame_timeout_ms"})
+    return _changed(config, {"camera": {"kind": "replay", "path": images.resolve(), **kept}})
+
+
+def _changed(config: LineConfig, update: dict[str, object]) -> LineConfig:
+    try:
+        return LineConfig.model_validate({**config.model_dump(exclude_unset=True), **update})
+    except ValueError as error:
+        raise EdgeError(f"command line: {error}") from error
+
+
+def main() -> None:
+    """Entry of the ``edge`` command: errors on purpose are one clear text and exit code 2."""
+    logging.basicConfig(level=logging.WARNING)
+    try:
+        app()
+    except (EdgeError, _core.CoreError) as error:
+        errors.print(f"edge: {error}", style="red", markup=False, highlight=False)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""From a finished run to its report."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge._core import Verdict
+from edge.errors import RecordError
+from edge.report.collector import Collector, percentiles
+from edge.report.schema import Bins, PlcCounts, ProcessMemory, RunReport, Truth
+from edge.version import __version__
+
+if TYPE_CHECKING:
+    from edge.line import RunningLine
+
+GOOD_BIN, REJECT_BIN = 1, 2
+
+
+def build_report(
+    running: "RunningLine",
+    labels: Mapping[int, str],
+    memory: Mapping[str, ProcessMemory],
+) -> RunReport:
+    """``labels``: part id → true class name, where known."""
+    collector, status = running.collector, running.status
+    twin = running.twin.report() if running.twin else None
+    if twin is not None:
+        labels = {part["id"]: part["class"] for part in twin["parts"]}
+    return RunReport(
+        line=running.config.name,
+        version=__version__,
+        seconds=round(running.seconds, 3),
+        parts=status.triggers_pushed,
+        verdicts=collector.verdict_counts(),
+        reasons=dict(collector.reasons),
+        truth=_truth(collector, labels, running.manifest.good_class, running.manifest.empty_class),
+        latency_ms=percentiles(collector.latency),
+        trigger_to_ack_ms=percentiles(collector.trigger_to_ack),
+        engine_ms=percentiles(collector.engine),
+        runtime_tax_ms=percentiles(collector.tax),
+        budget_ms=collector.budget_span(),
+        overruns=collector.overruns,
+        gate_share=collector.gate_share,
+        stage_ms={name: percentiles(histogram) for name, histogram in collector.stages.items()},
+        plc=PlcCounts(writes=status.plc_writes, unconfirmed=status.plc_unconfirmed, reconnects=status.plc_reconnects),
+        bins=_bins(collector, twin),
+        lost_records=running.lost_records + max(0, status.triggers_pushed - collector.parts),
+        duplicate_verdicts=collector.duplicates,
+        frames_dropped=status.frames_dropped,
+        restarts=running.restarts,
+        memory_mib=dict(memory),
+    )
+
+
+def _truth(collector: Collector, labels: Mapping[int, str], good: str, empty: str) -> Truth:
+    final = {part: collector.final_of(part) for part in labels}
+    known = {part: label for part, label in labels.items() if label != empty and final[part] is not Verdict.NONE}
+    if good not in known.values():
+        return Truth()  # labels of another vocabulary say nothing about good and bad here
+    defective = {part for part, label in known.items() if label != good}
+    fine = known.keys() - defective
+    return Truth(
+        known=True,
+        defective=len(defective),
+        good=len(fine),
+        escapes=sum(final[part] is not Verdict.REJECT for part in defective),
+        overkills=sum(final[part] is Verdict.REJECT for part in fine),
+    )
+
+
+def _bins(collector: Collector, twin: Mapping[str, Any] | None) -> Bins:
+    counts = {"right": 0, "wrong": 0, "missed": 0, "unknown": 0}
+    for part in twin["parts"] if twin else ():
+        verdict = collector.final_of(part["id"])
+        if part["bin"] not in (GOOD_BIN, REJECT_BIN):
+            counts["unknown"] += verdict is not Verdict.NONE
+        elif (verdict in (Verdict.REJECT, Verdict.NONE)) == (part["bin"] == REJECT_BIN):
+            counts["right"] += 1
+        else:
+            counts["wrong" if verdict is Verdict.PASS else "missed"] += 1
+    return Bins(**counts)
+
+
+def write_report(report: RunReport, path: Path) -> None:
+    """Whole or not at all; raises RecordError."""
+    text = report.model_dump_json(indent=2, by_alias=True) + "\n"
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+            file.write(text)
+        Path(file.name).chmod(0o644)
+        os.replace(file.name, path)
+    except OSError as error:
+        raise RecordError(f"{path}: the report cannot be written ({error.strerror}); choose another place") from error
