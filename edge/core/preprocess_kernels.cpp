@@ -1,0 +1,193 @@
+#include "preprocess_kernels.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+// One binary for old and new x86 processors: the loader picks. Sanitizers run before the picking is possible,
+// other processors need none (NEON is always there).
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define EDGE_MULTIVERSION __attribute__((target_clones("avx2", "default")))
+#else
+#define EDGE_MULTIVERSION
+#endif
+#define EDGE_INLINE inline __attribute__((always_inline))
+
+namespace edge::kernels {
+namespace {
+
+// GNU vectors: GCC and Clang lower them to what the processor has.
+typedef float Floats8 __attribute__((vector_size(32)));
+typedef float Floats4 __attribute__((vector_size(16)));
+typedef uint16_t Words8 __attribute__((vector_size(16)));
+typedef uint16_t Words4 __attribute__((vector_size(8)));
+
+// The high half of a 16-bit product: one instruction where there is one.
+EDGE_INLINE uint16_t weigh(uint8_t value, uint16_t weight) {
+  const auto left = static_cast<uint16_t>(value << 8);
+  return static_cast<uint16_t>((static_cast<uint32_t>(left) * weight) >> 16);
+}
+
+template <int Count, bool First>
+EDGE_INLINE void sum_group(const RowGroup& group, std::size_t length, uint16_t* __restrict sums) {
+  const RowGroup g = group;
+  const auto at = [&](std::size_t x, const uint16_t* weights) {
+    uint16_t sum = First ? g.start : sums[x];
+    for (int k = 0; k < Count; ++k) sum = static_cast<uint16_t>(sum + weigh(g.rows[k][x], weights[k]));
+    return sum;
+  };
+  const std::size_t pairs = length & ~static_cast<std::size_t>(1);
+  for (std::size_t x = 0; x < pairs; x += 2) {
+    sums[x] = at(x, g.even);
+    sums[x + 1] = at(x + 1, g.odd);
+  }
+  if (pairs < length) sums[pairs] = at(pairs, g.even);
+}
+
+template <int Count>
+EDGE_INLINE void sum_group(const RowGroup& group, std::size_t length, uint16_t* sums) {
+  group.first ? sum_group<Count, true>(group, length, sums) : sum_group<Count, false>(group, length, sums);
+}
+
+EDGE_INLINE void add_weighted(const uint16_t* sums, const float* weights, Floats8& total) {
+  Words8 words;
+  Floats8 weight;
+  std::memcpy(&words, sums, sizeof words);
+  std::memcpy(&weight, weights, sizeof weight);
+  total += __builtin_convertvector(words, Floats8) * weight;
+}
+
+EDGE_INLINE Floats4 fold(const Floats8& total) {
+  Floats4 half[2];
+  std::memcpy(half, &total, sizeof half);
+  return half[0] + half[1];
+}
+
+}  // namespace
+
+EDGE_MULTIVERSION
+void sum_rows(const RowGroup& group, std::size_t length, uint16_t* sums) {
+  switch (group.count) {
+    case 0:
+      return sum_group<0>(group, length, sums);
+    case 1:
+      return sum_group<1>(group, length, sums);
+    case 2:
+      return sum_group<2>(group, length, sums);
+    case 3:
+      return sum_group<3>(group, length, sums);
+    default:
+      return sum_group<4>(group, length, sums);
+  }
+}
+
+EDGE_MULTIVERSION
+void add_row(const uint8_t* __restrict row, float even, float odd, std::size_t length,
+             float* __restrict sums) {
+  const std::size_t pairs = length & ~static_cast<std::size_t>(1);
+  for (std::size_t x = 0; x < pairs; x += 2) {
+    sums[x] += static_cast<float>(row[x]) * even;
+    sums[x + 1] += static_cast<float>(row[x + 1]) * odd;
+  }
+  if (pairs < length) sums[pairs] += static_cast<float>(row[pairs]) * even;
+}
+
+EDGE_MULTIVERSION
+void columns_mono(const uint16_t* sums, const int* starts, const float* weights, int columns, std::size_t out,
+                  float* grey) {
+  for (std::size_t i = 0; i < out; ++i, weights += columns) {
+    Floats8 total{};
+    for (int k = 0; k < columns; k += kLanes) add_weighted(sums + starts[i] + k, weights + k, total);
+    const Floats4 half = fold(total);
+    grey[i] = (half[0] + half[2]) + (half[1] + half[3]);
+  }
+}
+
+EDGE_MULTIVERSION
+void columns_colour(const uint16_t* sums, int bytes_per_pixel, const int* starts, const float* weights,
+                    int columns, std::size_t out, float* red, float* green, float* blue) {
+  for (std::size_t i = 0; i < out; ++i, weights += columns) {
+    Floats4 total{};
+    const uint16_t* pixel = sums + starts[i];
+    for (int k = 0; k < columns; ++k, pixel += bytes_per_pixel) {
+      Words4 words;
+      std::memcpy(&words, pixel, sizeof words);
+      total += __builtin_convertvector(words, Floats4) * weights[k];
+    }
+    blue[i] = total[0];
+    green[i] = total[1];
+    red[i] = total[2];
+  }
+}
+
+EDGE_MULTIVERSION
+void columns_mosaic(const std::array<const uint16_t*, 3>& sums, const std::array<const float*, 3>& weights,
+                    const int* starts, int columns, std::size_t out, float* red, float* green, float* blue) {
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < out; ++i) {
+    Floats8 even_rows{};
+    Floats8 odd_rows{};
+    Floats8 greens{};
+    const int start = starts[i];
+    for (int k = 0; k < columns; k += kLanes, at += kLanes) {
+      add_weighted(sums[0] + start + k, weights[0] + at, even_rows);
+      add_weighted(sums[1] + start + k, weights[1] + at, odd_rows);
+      add_weighted(sums[2] + start + k, weights[2] + at, greens);
+    }
+    const Floats4 even = fold(even_rows);
+    const Floats4 odd = fold(odd_rows);
+    const Floats4 rest = fold(greens);
+    red[i] = even[0] + even[2];
+    green[i] = ((even[1] + even[3]) + (odd[0] + odd[2])) + ((rest[0] + rest[1]) + (rest[2] + rest[3]));
+    blue[i] = odd[1] + odd[3];
+  }
+}
+
+EDGE_MULTIVERSION
+void mix(const float* __restrict red, const float* __restrict green, const float* __restrict blue,
+         const std::array<float, 3>& share, std::size_t size, float* __restrict luma) {
+  const std::array<float, 3> s = share;
+  for (std::size_t i = 0; i < size; ++i) luma[i] = s[0] * red[i] + s[1] * green[i] + s[2] * blue[i];
+}
+
+EDGE_MULTIVERSION
+void brightness(const float* luma, std::size_t size, int64_t& sum, int64_t& dark, int64_t& bright) {
+  // Halfway between grey levels: "at or below 4" is meant of rounded levels.
+  constexpr int32_t dark_limit = 4 * 256 + 128;
+  constexpr int32_t bright_limit = 251 * 256 - 128;
+  constexpr std::size_t most = 16384;  // of 16 bits each, summed in 32
+  for (std::size_t from = 0; from < size; from += most) {
+    const std::size_t end = std::min(size, from + most);
+    int32_t total = 0;
+    int32_t darks = 0;
+    int32_t brights = 0;
+    for (std::size_t i = from; i < end; ++i) {
+      const auto level = static_cast<int32_t>(luma[i] + 0.5F);
+      total += level;
+      darks += level < dark_limit;
+      brights += level >= bright_limit;
+    }
+    sum += total;
+    dark += darks;
+    bright += brights;
+  }
+}
+
+EDGE_MULTIVERSION
+void to_float(const float* __restrict grey, float gain, float offset, std::size_t size,
+              float* __restrict out) {
+  for (std::size_t i = 0; i < size; ++i) out[i] = grey[i] * gain + offset;
+}
+
+EDGE_MULTIVERSION
+void to_int8(const float* __restrict grey, float gain, float offset, std::size_t size,
+             int8_t* __restrict out) {
+  // Adding 1.5 * 2^23 leaves no bits for a fraction: rounds half to even like NumPy, and vectorises.
+  constexpr float rounder = 12582912.0F;
+  for (std::size_t i = 0; i < size; ++i) {
+    const float value = std::min(std::max(grey[i] * gain + offset, -128.0F), 127.0F);
+    out[i] = static_cast<int8_t>(static_cast<int32_t>((value + rounder) - rounder));
+  }
+}
+
+}  // namespace edge::kernels

@@ -1,0 +1,46 @@
+// The inner loops of the preprocess, written so that the compiler vectorises them on any processor.
+// "Sums" are grey levels * 256 in 16 bits.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace edge::kernels {
+
+constexpr int kLanes = 8;  // floats that the column sums handle at once
+constexpr int kGroup = 4;  // rows that are added in one go
+
+constexpr int whole_vectors(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
+
+struct RowGroup {
+  const uint8_t* rows[kGroup];
+  uint16_t even[kGroup];  // weights of even and odd bytes, 65536 is one
+  uint16_t odd[kGroup];
+  int count;
+  bool first;  // sets the sums to `start` before it adds
+  uint16_t start;
+};
+
+void sum_rows(const RowGroup& group, std::size_t length, uint16_t* sums);
+
+// sums += row * weight, in float, for cells of many rows.
+void add_row(const uint8_t* row, float even, float odd, std::size_t length, float* sums);
+
+// Weighted sums over columns: output i starts at sums[starts[i]] and has `columns` weights.
+// They read up to kLanes sums beyond the last weight.
+void columns_mono(const uint16_t* sums, const int* starts, const float* weights, int columns, std::size_t out,
+                  float* grey);
+void columns_colour(const uint16_t* sums, int bytes_per_pixel, const int* starts, const float* weights,
+                    int columns, std::size_t out, float* red, float* green, float* blue);
+// Planes: even rows, odd rows, greens for above and below; see Preprocess::build_mosaic.
+void columns_mosaic(const std::array<const uint16_t*, 3>& sums, const std::array<const float*, 3>& weights,
+                    const int* starts, int columns, std::size_t out, float* red, float* green, float* blue);
+
+void mix(const float* red, const float* green, const float* blue, const std::array<float, 3>& share,
+         std::size_t size, float* luma);
+void brightness(const float* luma, std::size_t size, int64_t& sum, int64_t& dark, int64_t& bright);
+void to_float(const float* grey, float gain, float offset, std::size_t size, float* out);
+void to_int8(const float* grey, float gain, float offset, std::size_t size, int8_t* out);
+
+}  // namespace edge::kernels
