@@ -47,7 +47,7 @@ def quantize_u8s8(
     batches: Iterable[NDArray[np.float32]],
     *,
     exclude: Sequence[str],
-    reduce_range: bool = False,
+    reduce_range: bool = True,
 ) -> None:
     """Writes the quantised graph: activations uint8 asymmetric per tensor, weights int8 per output channel.
 

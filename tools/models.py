@@ -30,12 +30,11 @@ def _basic(inputs: int, outputs: int, stride: int) -> nn.Module:
 
 
 def _bottleneck(inputs: int, narrow: int, stride: int) -> nn.Module:
+    widen = _conv(narrow, 4 * narrow, 1)
+    # Every block starts as its shortcut; deep narrow stacks do not get off the ground otherwise.
+    nn.init.zeros_(widen[1].weight)
     body = nn.Sequential(
-        _conv(inputs, narrow, 1),
-        nn.ReLU(),
-        _conv(narrow, narrow, 3, stride),
-        nn.ReLU(),
-        _conv(narrow, 4 * narrow, 1),
+        _conv(inputs, narrow, 1), nn.ReLU(), _conv(narrow, narrow, 3, stride), nn.ReLU(), widen
     )
     return _Residual(body, inputs, 4 * narrow, stride)
 
@@ -70,11 +69,18 @@ def gate_net(classes: int) -> nn.Module:
 
 
 def classifier_net(classes: int) -> nn.Module:
-    """Bottlenecks in the order of ResNet50, a fraction of its width."""
-    layers: list[nn.Module] = [_conv(3, 16, 3, 2), nn.ReLU(), _conv(16, 32, 3, 2), nn.ReLU()]
-    inputs = 32
-    for stage, (narrow, blocks) in enumerate(((16, 2), (32, 3), (64, 3), (128, 2))):
+    """Plain blocks while the picture is large, bottlenecks as in ResNet50 once it is small."""
+    layers: list[nn.Module] = [
+        _conv(3, 24, 3, 2),
+        nn.ReLU(),
+        _conv(24, 32, 3, 2),
+        nn.ReLU(),
+        _basic(32, 32, 1),
+        _basic(32, 64, 2),
+    ]
+    inputs = 64
+    for narrow, blocks in ((48, 3), (80, 2)):
         for block in range(blocks):
-            layers.append(_bottleneck(inputs, narrow, 2 if stage and not block else 1))
+            layers.append(_bottleneck(inputs, narrow, 1 if block else 2))
             inputs = 4 * narrow
     return nn.Sequential(*layers, _Head(inputs, classes))
