@@ -9,7 +9,7 @@ from edge.service.machine import CpuPlan
 
 
 def explain(config: LineConfig) -> Table:
-    """Checks pictures and engines as a start would, and describes the line. Raises an EdgeError where one would fail."""
+    """Checks pictures and engines as a start would, and describes the line. Raises an EdgeError like a start."""
     check_camera(config.camera)
     gate, classifier = load_pair(
         engine_path(config.engines.gate),
@@ -19,28 +19,45 @@ def explain(config: LineConfig) -> Table:
     cpus = CpuPlan.for_this_machine(config.realtime.loop_cpu)
     speed, budget, plc = config.conveyor.m_per_s, config.budget, config.plc
     table = Table(show_header=False, title=f"line {config.name}", width=100)
-    table.add_row("camera", f"{config.camera.kind}, frame expected within {config.camera.frame_timeout_ms:g} ms of its trigger")
+    table.add_row(
+        "camera",
+        f"{config.camera.kind}, frame expected within {config.camera.frame_timeout_ms:g} ms of its trigger",
+    )
     table.add_row(
         "budget",
         f"{min(budget.cap_ms, budget.window_mm / speed):.1f} ms at {speed:g} m/s: "
         f"min({budget.cap_ms:g} ms, {budget.window_mm:g} mm / speed), last packet received → PLC acknowledgement",
     )
-    table.add_row("gate", f"{gate.manifest.name}, {gate.manifest.input.width}x{gate.manifest.input.height}, {gate.manifest.precision.scheme}")
+    table.add_row(
+        "gate",
+        f"{gate.manifest.name}, {gate.manifest.input.width}x{gate.manifest.input.height}, {gate.manifest.precision.scheme}",
+    )
     if classifier:
         spec = classifier.manifest
-        table.add_row("classifier", f"{spec.name}, {spec.input.width}x{spec.input.height}, {spec.precision.scheme}")
+        table.add_row(
+            "classifier", f"{spec.name}, {spec.input.width}x{spec.input.height}, {spec.precision.scheme}"
+        )
     else:
         table.add_row("classifier", "none: uncertain parts are rejected")
     table.add_row("classes", ", ".join(gate.manifest.classes))
     for step in config.routing:
         table.add_row(
             f"up to {step.up_to_m_per_s:g} m/s",
-            f"gate passes at ≥ {step.gate_good:g}, rejects at ≥ {step.gate_defect:g}, no part at ≥ {step.gate_empty:g}; "
-            f"classifier passes at ≥ {step.classifier_good:g}; the rest is rejected",
+            f"gate passes at ≥ {step.gate_good:g}, rejects at ≥ {step.gate_defect:g}, "
+            f"no part at ≥ {step.gate_empty:g}; classifier passes at ≥ {step.classifier_good:g}; the rest is rejected",
         )
-    where = {"tcp": f"Modbus TCP {plc.host}:{plc.port}, unit {plc.unit_id}", "twin": "the twin's, started with the line", "none": "none"}
+    where = {
+        "tcp": f"Modbus TCP {plc.host}:{plc.port}, unit {plc.unit_id}",
+        "twin": "the twin's, started with the line",
+        "none": "none",
+    }
     table.add_row("PLC", f"{where[plc.kind]}; mode {plc.mode}, heartbeat every {plc.heartbeat_period_ms} ms")
     way_ms = plc.ejector.camera_to_ejector_mm / speed
-    table.add_row("ejector", f"{plc.ejector.camera_to_ejector_mm:g} mm ({way_ms:.0f} ms at {speed:g} m/s) behind the camera")
-    table.add_row("CPUs", f"loop {'any' if cpus.loop is None else cpus.loop}, others {list(cpus.others) or 'any'}")
+    table.add_row(
+        "ejector",
+        f"{plc.ejector.camera_to_ejector_mm:g} mm ({way_ms:.0f} ms at {speed:g} m/s) from the camera",
+    )
+    table.add_row(
+        "CPUs", f"loop {'any' if cpus.loop is None else cpus.loop}, others {list(cpus.others) or 'any'}"
+    )
     return table

@@ -23,14 +23,22 @@ from edge.service.memory import MemoryWatch
 from edge.version import __version__
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Inline visual inspection at the reject gate."
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Inline visual inspection at the reject gate.",
 )
 console = Console()
 errors = Console(stderr=True, soft_wrap=True)
 
 LineFile = Annotated[Path, typer.Argument(help="Line file, such as examples/demo.yaml.", metavar="LINE.yaml")]
-ReportFile = Annotated[Path | None, typer.Option("--report", help="Write the report of the run as JSON.", metavar="FILE.json")]
-RecordFolder = Annotated[Path | None, typer.Option("--record", help="Record frames, triggers and verdicts into a new folder.", metavar="DIR")]
+ReportFile = Annotated[
+    Path | None, typer.Option("--report", help="Write the report of the run as JSON.", metavar="FILE.json")
+]
+RecordFolder = Annotated[
+    Path | None,
+    typer.Option("--record", help="Record frames, triggers and verdicts into a new folder.", metavar="DIR"),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -41,7 +49,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Inline visual inspection at the reject gate."""
 
@@ -49,7 +59,10 @@ def _root(
 @app.command()
 def run(
     line: LineFile,
-    images: Annotated[Path | None, typer.Option(help="Show this folder or manifest of pictures instead of the line file's camera.")] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Show this folder or manifest of pictures instead of the line file's camera."),
+    ] = None,
     report: ReportFile = None,
     record: RecordFolder = None,
 ) -> None:
@@ -63,7 +76,9 @@ def run(
 @app.command()
 def demo(
     parts: Annotated[int, typer.Option(min=1, max=1_000_000, help="Parts on the twin's belt.")] = 300,
-    speed: Annotated[str | None, typer.Option(help="m/s, or a profile such as 0:1.2,10:0.8 (seconds:m/s).")] = None,
+    speed: Annotated[
+        str | None, typer.Option(help="m/s, or a profile such as 0:1.2,10:0.8 (seconds:m/s).")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed gives the same parts.")] = 1,
     report: ReportFile = None,
     record: RecordFolder = None,
@@ -99,12 +114,15 @@ def replay(
     """Show the frames of a recording to the line again and compare the verdicts."""
     from edge.records.replay import replay_recording
 
-    same = replay_recording(recording, lambda config, options: run_line(config, options, report, expected=None), console.print)
-    if not same:
-        raise typer.Exit(1)
+    status = replay_recording(
+        recording, lambda config, options: run_line(config, options, report, None), console.print
+    )
+    raise typer.Exit(status)
 
 
-def run_line(config: LineConfig, options: RunOptions, report_path: Path | None, expected: int | None) -> RunReport:
+def run_line(
+    config: LineConfig, options: RunOptions, report_path: Path | None, expected: int | None
+) -> RunReport:
     """Runs a line with its view, prints the summary, writes the report."""
     if report_path is not None and not report_path.parent.is_dir():
         raise EdgeError(f"{report_path}: the folder of the report does not exist; make it first")
@@ -132,10 +150,7 @@ def _ticker(line: Line, memory: MemoryWatch, expected: int | None) -> Callable[[
             last_said = quarter_seconds
             if not live.is_started:
                 live.start()
-            view = live_view(
-                running.config.name, running.status, running.collector, running.manifest.classes, running.seconds, expected
-            )
-            live.update(view, refresh=True)
+            live.update(live_view(running, expected), refresh=True)
             if running.status.stop:
                 live.stop()
         elif live is None and int(running.seconds) // 10 != last_said:
@@ -160,7 +175,9 @@ def _at_speed(config: LineConfig, speed: str) -> LineConfig:
     try:
         m_per_s = float(first)
     except ValueError as error:
-        raise EdgeError(f"--speed: found '{speed}', expected m/s such as 1.2, or seconds:m/s pairs such as 0:1.2,10:0.8") from error
+        raise EdgeError(
+            f"--speed: found '{speed}', expected m/s such as 1.2, or seconds:m/s pairs such as 0:1.2,10:0.8"
+        ) from error
     return _changed(config, {"conveyor": {**config.conveyor.model_dump(), "m_per_s": m_per_s}})
 
 

@@ -33,12 +33,16 @@ class RecordSettings(Settings):
 class LineConfig(Settings):
     """One line, from camera to reject gate."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$", description="Name of the line, unique on the device.")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,40}$", description="Name of the line, unique on the device."
+    )
     camera: CameraSettings
     conveyor: ConveyorSettings = ConveyorSettings()
     budget: BudgetSettings = BudgetSettings()
     engines: EngineSettings
-    routing: tuple[RoutingStep, ...] = Field(min_length=1, description="Thresholds by line speed, slowest first.")
+    routing: tuple[RoutingStep, ...] = Field(
+        min_length=1, description="Thresholds by line speed, slowest first."
+    )
     exposure: ExposureSettings = ExposureSettings()
     plc: PlcSettings
     records: RecordSettings = RecordSettings()
@@ -55,8 +59,8 @@ class LineConfig(Settings):
         way_ms = self.plc.ejector.camera_to_ejector_mm / self.conveyor.m_per_s - self.plc.ejector.lead_ms
         if self.plc.kind != "none" and self.verdict_timeout_ms > way_ms:
             raise ValueError(
-                f"at {self.conveyor.m_per_s:g} m/s a part reaches the ejector {way_ms:.0f} ms after its trigger, but its "
-                f"verdict may take {self.verdict_timeout_ms:.0f} ms (frame_timeout_ms + cap_ms + 20); lower "
+                f"at {self.conveyor.m_per_s:g} m/s a part reaches the ejector {way_ms:.0f} ms after its trigger, "
+                f"but its verdict may take {self.verdict_timeout_ms:.0f} ms (frame_timeout_ms + cap_ms + 20); lower "
                 "camera.frame_timeout_ms, or set plc.ejector.camera_to_ejector_mm to the true distance"
             )
         return self
@@ -75,8 +79,11 @@ def load_line(path: Path) -> LineConfig:
 def anchored(config: LineConfig, folder: Path) -> LineConfig:
     """The same line with absolute paths."""
     engines = config.engines.model_copy(
-        update={key: str(_anchor(getattr(config.engines, key), folder)) for key in ("gate", "classifier")
-                if getattr(config.engines, key) and not getattr(config.engines, key).startswith(SHIPPED)}
+        update={
+            key: str(_anchor(getattr(config.engines, key), folder))
+            for key in ("gate", "classifier")
+            if getattr(config.engines, key) and not getattr(config.engines, key).startswith(SHIPPED)
+        }
     )
     camera = config.camera
     if isinstance(camera, (ReplaySettings, RecordingSettings)):

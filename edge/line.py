@@ -11,6 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge import _core
 from edge.camera.labels import Labels
 from edge.camera.settings import CameraConfig, TwinSettings, VideoSettings
@@ -18,7 +21,7 @@ from edge.config import LineConfig, engine_path
 from edge.errors import EngineError, RegionError, TwinError
 from edge.inspection.settings import InspectionConfig
 from edge.plc.settings import ActuationConfig
-from edge.records.recording import Recorder
+from edge.records.recording import Recorder, RunFacts
 from edge.report.collector import Collector
 from edge.service.machine import CpuPlan
 from edge.service.processes import Child, ProcessGroup
@@ -38,6 +41,8 @@ class RunOptions:
     twin: TwinRequest | None = None
     record_to: Path | None = None
     ignore_deadlines: bool = False
+    on_records: Callable[[NDArray[np.void]], None] | None = None
+    """Gets every batch of finished part records."""
 
 
 @dataclass
@@ -154,26 +159,31 @@ class Line:
             self.running.collector.add(records)
             if self._recorder:
                 self._recorder.add(records)
+            if self._options.on_records:
+                self._options.on_records(records)
         self.running.lost_records = self._reader.lost
-        if self._recorder:
-            self._recorder.poll()
 
     def _start_children(self) -> None:
         config, running = self.config, self.running
         cpus = CpuPlan.for_this_machine(config.realtime.loop_cpu)
         if config.plc.kind == "twin" or isinstance(config.camera, TwinSettings):
-            running.twin = TwinProcess.start(self._folder, config, self._options.twin or TwinRequest(), self._group)
+            running.twin = TwinProcess.start(
+                self._folder, config, self._options.twin or TwinRequest(), self._group
+            )
             self.config = config = running.twin.connected(config)
         configs = {
             "actuation": self._actuation_config(config, cpus),
             "camera": self._camera_config(config, cpus),
             "inspection": self._inspection_config(config, cpus),
         }
-        modules = {"actuation": "edge.plc.process", "camera": "edge.camera.host", "inspection": "edge.inspection.process"}
+        modules = {
+            "actuation": "edge.plc.process",
+            "camera": "edge.camera.host",
+            "inspection": "edge.inspection.process",
+        }
         if self._options.record_to:
-            self._recorder = Recorder(
-                running.region, self._options.record_to, config, engine_hashes=_hashes(config), say=self._say
-            )
+            facts = RunFacts(config.model_dump(mode="json"), _hashes(config), config.conveyor.m_per_s)
+            self._recorder = Recorder(running.region, self._options.record_to, facts)
         for name, model in configs.items():
             path = self._folder / f"{name}.json"
             path.write_text(model.model_dump_json(indent=1), encoding="utf-8")
@@ -240,7 +250,11 @@ class Line:
         self._group.end()
         if self._recorder:
             self._recorder.close()
-        for name in ("region", "labels.json") if self.config.records.ring_path else ("region", "labels.json", "records.ring"):
+        for name in (
+            ("region", "labels.json")
+            if self.config.records.ring_path
+            else ("region", "labels.json", "records.ring")
+        ):
             (self._folder / name).unlink(missing_ok=True)
         if self._lock:
             self._lock.close()
@@ -255,7 +269,9 @@ def run_folder(name: str) -> Path:
 def _lock(folder: Path, name: str) -> IO[bytes]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
-        raise RegionError(f"{folder}: belongs to another user; remove it, or set EDGE_RUN_DIR to a folder of your own")
+        raise RegionError(
+            f"{folder}: belongs to another user; remove it, or set EDGE_RUN_DIR to a folder of your own"
+        )
     lock = (folder / "lock").open("wb")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

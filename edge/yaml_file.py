@@ -26,7 +26,9 @@ def load_yaml(path: Path, model: type[Model]) -> Model:
             f"{place}: not YAML: {getattr(error, 'problem', error)}; check indentation, colons and quotes there"
         ) from error
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: found {type(data).__name__}, expected keys such as 'camera:'; copy examples/demo.yaml")
+        raise ConfigError(
+            f"{path}: found {type(data).__name__}, expected keys such as 'camera:'; copy examples/demo.yaml"
+        )
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -37,7 +39,9 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); expected a line file such as examples/demo.yaml") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); expected a line file such as examples/demo.yaml"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
@@ -67,7 +71,7 @@ def _is_union_tag(root: yaml.Node | None, loc: Sequence[Any], key: Any) -> bool:
     if not isinstance(node, yaml.MappingNode) or position == len(loc) - 1:
         return False
     kind = next((v.value for k, v in node.value if k.value == "kind"), None)
-    return kind == key
+    return bool(kind == key)
 
 
 def _node_at(node: yaml.Node | None, keys: Sequence[Any]) -> yaml.Node | None:
@@ -118,7 +122,9 @@ def _known_keys(model: type[BaseModel], loc: Sequence[Any]) -> list[str]:
     def properties(part: dict[str, Any]) -> list[str]:
         if "$ref" in part:
             part = definitions[part["$ref"].rsplit("/", 1)[1]]
-        nested = [name for option in part.get("anyOf", []) + part.get("oneOf", []) for name in properties(option)]
+        nested = [
+            name for option in part.get("anyOf", []) + part.get("oneOf", []) for name in properties(option)
+        ]
         return sorted({*part.get("properties", {}), *nested})
 
     part = schema

@@ -26,12 +26,13 @@ std::shared_ptr<EngineSlot> make_slot(const Preprocess& preprocess, py::array in
     throw CoreError("engine input buffer: " + std::to_string(input.nbytes()) + " bytes found, " +
                     std::to_string(preprocess.output_bytes()) + " writable, contiguous bytes expected");
   }
-  return std::make_shared<EngineSlot>(EngineSlot{preprocess, std::move(input), std::move(output), std::move(run)});
+  return std::make_shared<EngineSlot>(
+      EngineSlot{preprocess, std::move(input), std::move(output), std::move(run)});
 }
 
 Engine to_engine(const std::shared_ptr<EngineSlot>& slot) {
-  // The loop thread keeps its Python thread state for its whole life, so taking the GIL here allocates nothing. The
-  // callable drops it again for the time of the inference.
+  // The loop thread keeps its Python thread state for its whole life, so taking the GIL here allocates
+  // nothing. The callable drops it again for the time of the inference.
   PyObject* run = slot->run.ptr();
   return Engine{slot->preprocess, slot->input.mutable_data(), slot->scores.data(),
                 static_cast<size_t>(slot->scores.size()), [run] {
@@ -54,8 +55,8 @@ class PyLoop {
       : gate_(std::move(gate)), classifier_(std::move(classifier)) {
     std::unique_ptr<Engine> second;
     if (classifier_) second = std::make_unique<Engine>(to_engine(classifier_));
-    loop_ = std::make_unique<InspectionLoop>(std::move(region), std::move(records), settings, to_engine(gate_),
-                                             std::move(second));
+    loop_ = std::make_unique<InspectionLoop>(std::move(region), std::move(records), settings,
+                                             to_engine(gate_), std::move(second));
   }
   ~PyLoop() { stop(); }
 

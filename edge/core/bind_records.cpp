@@ -23,7 +23,8 @@ py::dtype part_record_dtype() {
   };
 #define EDGE_IN(name, format) \
   add(#name, format, offsetof(PartRecord, inspection) + offsetof(InspectionHalf, name));
-#define EDGE_OUT(name, format) add(#name, format, offsetof(PartRecord, actuation) + offsetof(ActuationHalf, name));
+#define EDGE_OUT(name, format) \
+  add(#name, format, offsetof(PartRecord, actuation) + offsetof(ActuationHalf, name));
   EDGE_IN(part_id, "u8")
   EDGE_IN(frame_id, "u8")
   EDGE_IN(encoder_count, "i8")
@@ -93,16 +94,15 @@ void bind_records(py::module_& m) {
       .def_property_readonly("capacity", &RecordRing::capacity)
       .def(
           "acknowledge",
-          [](RecordRing& ring, uint64_t index, Verdict verdict, Reason reason, PlcResult result, int64_t queued_ns,
-             int64_t sent_ns, int64_t ack_ns) {
+          [](RecordRing& ring, uint64_t index, Verdict verdict, Reason reason, PlcResult result,
+             int64_t queued_ns, int64_t sent_ns, int64_t ack_ns) {
             ring.acknowledge(index, {queued_ns, sent_ns, ack_ns, verdict, reason, result, {}});
           },
           py::arg("index"), py::kw_only(), py::arg("verdict"), py::arg("reason"), py::arg("result"),
           py::arg("queued_ns"), py::arg("sent_ns"), py::arg("ack_ns"))
       .def("append_unjudged", &append_unjudged, py::kw_only(), py::arg("part_id"), py::arg("encoder_count"),
            py::arg("triggered_ns"), py::arg("deadline_ns"))
-      .def("reader",
-           [](std::shared_ptr<RecordRing> ring) { return RecordRing::Reader(ring, ring->head()); });
+      .def("reader", [](std::shared_ptr<RecordRing> ring) { return RecordRing::Reader(ring, ring->head()); });
   py::class_<RecordRing::Reader>(m, "RecordReader")
       .def(
           "read",

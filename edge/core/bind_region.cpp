@@ -45,13 +45,15 @@ void bind_frames(py::module_& m) {
                              [](py::object self) {
                                auto& slot = self.cast<FrameSlot&>();
                                if (!slot.held) throw CoreError("this frame slot was given up already");
-                               return py::array_t<uint8_t>(static_cast<py::ssize_t>(slot.region->slot_bytes()),
-                                                           slot.region->pixels(slot.index), self);
+                               return py::array_t<uint8_t>(
+                                   static_cast<py::ssize_t>(slot.region->slot_bytes()),
+                                   slot.region->pixels(slot.index), self);
                              })
       .def(
           "publish",
-          [](FrameSlot& slot, uint64_t frame_id, uint64_t trigger_id, int64_t encoder_count, int64_t exposure_end_ns,
-             uint32_t width, uint32_t height, uint32_t stride, PixelFormat pixel_format, FrameStatus status) {
+          [](FrameSlot& slot, uint64_t frame_id, uint64_t trigger_id, int64_t encoder_count,
+             int64_t exposure_end_ns, uint32_t width, uint32_t height, uint32_t stride,
+             PixelFormat pixel_format, FrameStatus status) {
             FrameHeader header{};
             header.frame_id = frame_id;
             header.trigger_id = trigger_id;
@@ -129,10 +131,12 @@ struct StatusView {
 
 void bind_status(py::module_& m) {
   auto status = py::class_<StatusView>(m, "LineStatus");
-#define EDGE_BIND(name)                                                                      \
-  status.def_property(                                                                       \
+#define EDGE_BIND(name)                                                                                   \
+  status.def_property(                                                                                    \
       #name, [](const StatusView& s) { return s.region->status().name.load(std::memory_order_acquire); }, \
-      [](StatusView& s, int64_t value) { s.region->status().name.store(value, std::memory_order_release); });
+      [](StatusView& s, int64_t value) {                                                                  \
+        s.region->status().name.store(value, std::memory_order_release);                                  \
+      });
   EDGE_STATUS_FIELDS(EDGE_BIND)
 #undef EDGE_BIND
 }
@@ -158,15 +162,17 @@ void bind_region(py::module_& m) {
       .def("copy_frame", &Region::copy_frame, py::arg("trigger_id"), py::call_guard<py::gil_scoped_release>())
       .def(
           "push_trigger",
-          [](Region& r, uint64_t id, int64_t encoder, int64_t stamp) { r.push_trigger({id, encoder, stamp}); },
+          [](Region& r, uint64_t id, int64_t encoder, int64_t stamp) {
+            r.push_trigger({id, encoder, stamp});
+          },
           py::arg("trigger_id"), py::arg("encoder_count"), py::arg("stamp_ns"))
       .def(
           "push_verdict",
           [](Region& r, uint64_t part_id, int64_t encoder_count, Verdict verdict, Reason reason, Route route,
-             uint8_t class_id, float confidence, int64_t triggered_ns, int64_t received_ns, int64_t decided_ns,
-             int64_t deadline_ns, uint64_t record_index) {
-            r.push_verdict({part_id, encoder_count, triggered_ns, received_ns, decided_ns, deadline_ns, record_index,
-                            confidence, verdict, reason, route, class_id});
+             uint8_t class_id, float confidence, int64_t triggered_ns, int64_t received_ns,
+             int64_t decided_ns, int64_t deadline_ns, uint64_t record_index) {
+            r.push_verdict({part_id, encoder_count, triggered_ns, received_ns, decided_ns, deadline_ns,
+                            record_index, confidence, verdict, reason, route, class_id});
           },
           py::kw_only(), py::arg("part_id"), py::arg("encoder_count"), py::arg("verdict"), py::arg("reason"),
           py::arg("route"), py::arg("class_id"), py::arg("confidence"), py::arg("triggered_ns"),
@@ -184,6 +190,8 @@ void bind_region(py::module_& m) {
       .def("actuation_bell", [](Region& r) { return r.header().actuation_bell.count(); })
       .def(
           "wait_actuation",
-          [](Region& r, uint32_t seen, int64_t deadline_ns) { r.header().actuation_bell.wait(seen, deadline_ns); },
+          [](Region& r, uint32_t seen, int64_t deadline_ns) {
+            r.header().actuation_bell.wait(seen, deadline_ns);
+          },
           py::arg("seen"), py::arg("deadline_ns"), py::call_guard<py::gil_scoped_release>());
 }

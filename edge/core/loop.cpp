@@ -10,7 +10,8 @@
 namespace edge {
 namespace {
 
-constexpr int64_t kBeat = 20 * kMillisecond;  // the loop never sleeps longer, so its beat is its real progress
+constexpr int64_t kBeat =
+    20 * kMillisecond;  // the loop never sleeps longer, so its beat is its real progress
 constexpr int64_t kStaleTolerance = kMillisecond;
 
 Reason reason_of(FrameStatus status) {
@@ -154,13 +155,15 @@ void InspectionLoop::judge(const Trigger& trigger, const FrameHeader& frame, con
     } else {
       switch (ask_gate(s, row)) {
         case GateAnswer::GOOD:
-          settle(Verdict::PASS, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.good_class), s.good);
+          settle(Verdict::PASS, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.good_class),
+                 s.good);
           break;
         case GateAnswer::DEFECT:
           settle(Verdict::REJECT, Reason::DEFECT, Route::GATE, s.best_defect_class, s.defect);
           break;
         case GateAnswer::EMPTY:
-          settle(Verdict::NO_PART, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.empty_class), s.empty);
+          settle(Verdict::NO_PART, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.empty_class),
+                 s.empty);
           break;
         case GateAnswer::UNCERTAIN:
           ask_classifier(frame, pixels, row);
@@ -206,7 +209,8 @@ bool InspectionLoop::look(const FrameHeader& frame, const uint8_t* pixels) {
 }
 
 void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pixels, const RoutingRow& row) {
-  if (!classifier_) return settle(Verdict::REJECT, Reason::UNCERTAIN, Route::GATE, part_.gate_class_id, part_.gate_good);
+  if (!classifier_)
+    return settle(Verdict::REJECT, Reason::UNCERTAIN, Route::GATE, part_.gate_class_id, part_.gate_good);
   const int64_t needed = classifier_latency_.value() + plc_write_ns();
   if (!settings_.ignore_deadlines && now_ns() + needed > part_.deadline_ns) {
     return settle(Verdict::REJECT, Reason::NO_TIME, Route::GATE, part_.gate_class_id, part_.gate_good);
@@ -223,7 +227,8 @@ void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pix
   }
   part_.classifier_in_ns = in_ns;
   classifier_ran_ns_ = part_.classifier_out_ns;
-  const Scores s = Scores::from(classifier_->scores, classifier_->classes, settings_.good_class, settings_.empty_class);
+  const Scores s =
+      Scores::from(classifier_->scores, classifier_->classes, settings_.good_class, settings_.empty_class);
   part_.classifier_good = s.good;
   part_.classifier_defect = s.defect;
   if (!s.valid) {
@@ -232,12 +237,15 @@ void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pix
     return settle(Verdict::REJECT, Reason::ENGINE, Route::CLASSIFIER, s.best_class, 0);
   }
   if (s.good >= row.classifier_good) {
-    return settle(Verdict::PASS, Reason::NONE, Route::CLASSIFIER, static_cast<uint8_t>(settings_.good_class), s.good);
+    return settle(Verdict::PASS, Reason::NONE, Route::CLASSIFIER, static_cast<uint8_t>(settings_.good_class),
+                  s.good);
   }
   if (s.empty >= row.gate_empty) {
-    return settle(Verdict::NO_PART, Reason::NONE, Route::CLASSIFIER, static_cast<uint8_t>(settings_.empty_class), s.empty);
+    return settle(Verdict::NO_PART, Reason::NONE, Route::CLASSIFIER,
+                  static_cast<uint8_t>(settings_.empty_class), s.empty);
   }
-  const Reason reason = s.best_class == s.best_defect_class && s.defect > 0.5F ? Reason::DEFECT : Reason::UNCERTAIN;
+  const Reason reason =
+      s.best_class == s.best_defect_class && s.defect > 0.5F ? Reason::DEFECT : Reason::UNCERTAIN;
   settle(Verdict::REJECT, reason, Route::CLASSIFIER, s.best_defect_class, s.defect);
 }
 
@@ -352,7 +360,8 @@ void InspectionLoop::keep_warm() {
 void InspectionLoop::publish_state() {
   LineStatus& status = region_->status();
   const bool fault = engine_faults_in_a_row_ >= settings_.engine_fault_limit;
-  status.loop_state.store(static_cast<int64_t>(fault ? LoopState::FAULT : LoopState::READY), std::memory_order_relaxed);
+  status.loop_state.store(static_cast<int64_t>(fault ? LoopState::FAULT : LoopState::READY),
+                          std::memory_order_relaxed);
   status.gate_p999_ns.store(gate_latency_.value(), std::memory_order_relaxed);
   status.classifier_p999_ns.store(classifier_latency_.value(), std::memory_order_relaxed);
   status.loop_beat_ns.store(now_ns(), std::memory_order_release);

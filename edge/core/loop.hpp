@@ -27,8 +27,8 @@ struct Engine {
 
 struct LoopSettings {
   int64_t budget_cap_ns = 15 * kMillisecond;
-  int64_t window_um = 18'000;                // budget = min(cap, window / speed)
-  int64_t max_speed_um_per_s = 1'200'000;    // assumed when the speed is not known
+  int64_t window_um = 18'000;              // budget = min(cap, window / speed)
+  int64_t max_speed_um_per_s = 1'200'000;  // assumed when the speed is not known
   int64_t speed_stale_ns = kSecond / 2;
   int64_t frame_timeout_ns = 100 * kMillisecond;  // trigger → frame received
   int64_t plc_write_assumed_ns = kMillisecond;    // until actuation has measured it

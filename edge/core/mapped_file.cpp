@@ -37,7 +37,8 @@ MappedFile MappedFile::create(const std::string& path, size_t bytes) {
   const int failed = posix_fallocate(file.fd, 0, static_cast<off_t>(bytes));
   if (failed != 0) {
     unlink(path.c_str());
-    throw CoreError(path + ": cannot reserve " + std::to_string(bytes / 1024) + " KiB: " + std::strerror(failed) +
+    throw CoreError(path + ": cannot reserve " + std::to_string(bytes / 1024) +
+                    " KiB: " + std::strerror(failed) +
                     ". Free some space there, or choose another place in the line file");
   }
   try {
@@ -51,7 +52,7 @@ MappedFile MappedFile::create(const std::string& path, size_t bytes) {
 MappedFile MappedFile::attach(const std::string& path, size_t minimum) {
   Descriptor file{open(path.c_str(), O_RDWR | O_CLOEXEC)};
   if (file.fd < 0) throw CoreError(path + ": cannot be opened: " + std::strerror(errno));
-  struct stat info {};
+  struct stat info{};
   if (fstat(file.fd, &info) != 0) throw CoreError(path + ": " + std::strerror(errno));
   const auto bytes = static_cast<size_t>(info.st_size);
   if (bytes < minimum) {

@@ -9,8 +9,9 @@ namespace edge {
 
 class MappedFile {
  public:
-  // Creates the file and reserves every byte of it now, so that a full disk is met here and not in the hot path.
-  // Throws CoreError if the path exists, cannot be written or the space is not there; nothing is left behind.
+  // Creates the file and reserves every byte of it now, so that a full disk is met here and not in the hot
+  // path. Throws CoreError if the path exists, cannot be written or the space is not there; nothing is left
+  // behind.
   static MappedFile create(const std::string& path, size_t bytes);
   // Throws CoreError if the file is missing or shorter than `minimum` bytes.
   static MappedFile attach(const std::string& path, size_t minimum);

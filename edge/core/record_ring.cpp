@@ -61,7 +61,7 @@ uint32_t RecordRing::capacity() const { return header().capacity; }
 
 std::shared_ptr<RecordRing> RecordRing::create(const std::string& path, uint32_t capacity) {
   if (capacity == 0) throw CoreError(path + ": a ring file needs room for at least one record");
-  struct stat info {};
+  struct stat info{};
   if (stat(path.c_str(), &info) == 0) {
     auto ring = attach(path);
     if (ring->capacity() != capacity) {
@@ -70,7 +70,8 @@ std::shared_ptr<RecordRing> RecordRing::create(const std::string& path, uint32_t
     }
     return ring;
   }
-  std::shared_ptr<RecordRing> ring(new RecordRing(MappedFile::create(path, sizeof(Header) + capacity * sizeof(Cell))));
+  std::shared_ptr<RecordRing> ring(
+      new RecordRing(MappedFile::create(path, sizeof(Header) + capacity * sizeof(Cell))));
   auto* header = new (ring->file_.data()) Header{};
   header->version = kVersion;
   header->record_bytes = sizeof(Cell);
@@ -82,11 +83,13 @@ std::shared_ptr<RecordRing> RecordRing::create(const std::string& path, uint32_t
 std::shared_ptr<RecordRing> RecordRing::attach(const std::string& path) {
   std::shared_ptr<RecordRing> ring(new RecordRing(MappedFile::attach(path, sizeof(Header))));
   const Header& h = ring->header();
-  if (h.magic != kMagic) throw CoreError(path + ": is not a ring file of part records. Move it aside and start again");
+  if (h.magic != kMagic)
+    throw CoreError(path + ": is not a ring file of part records. Move it aside and start again");
   if (h.version != kVersion || h.record_bytes != sizeof(Cell) || h.capacity == 0) {
     throw CoreError(path + ": ring file of version " + std::to_string(h.version) + " (" +
-                    std::to_string(h.record_bytes) + "-byte records) found, version " + std::to_string(kVersion) +
-                    " (" + std::to_string(sizeof(Cell)) + ") expected. Move it aside and start again");
+                    std::to_string(h.record_bytes) + "-byte records) found, version " +
+                    std::to_string(kVersion) + " (" + std::to_string(sizeof(Cell)) +
+                    ") expected. Move it aside and start again");
   }
   if (ring->file_.bytes() < sizeof(Header) + h.capacity * sizeof(Cell)) {
     throw CoreError(path + ": truncated ring file. Move it aside and start again");
@@ -107,7 +110,8 @@ uint64_t RecordRing::append(const InspectionHalf& half) {
 
 void RecordRing::acknowledge(uint64_t index, const ActuationHalf& half) {
   Cell& c = cell(index);
-  if (c.index.load(std::memory_order_acquire) != index + 1) return;  // overwritten; its reader counts it as lost
+  if (c.index.load(std::memory_order_acquire) != index + 1)
+    return;  // overwritten; its reader counts it as lost
   c.record.actuation = half;
   c.actuation_crc = crc32(&c.record.actuation, sizeof(ActuationHalf));
   c.halves.fetch_or(kActuated, std::memory_order_release);
@@ -132,11 +136,10 @@ std::vector<PartRecord> RecordRing::Reader::read(size_t limit, int64_t patience_
     waiting_since_ns_ = 0;
     PartRecord record = c.record;
     if ((halves & kActuated) == 0) record.actuation = ActuationHalf{};
-    const bool whole = (halves & kInspected) != 0 &&
-                       c.inspection_crc == crc32(&record.inspection, sizeof(InspectionHalf)) &&
-                       ((halves & kActuated) == 0 ||
-                        c.actuation_crc == crc32(&record.actuation, sizeof(ActuationHalf))) &&
-                       c.index.load(std::memory_order_acquire) == cursor_ + 1;
+    const bool whole =
+        (halves & kInspected) != 0 && c.inspection_crc == crc32(&record.inspection, sizeof(InspectionHalf)) &&
+        ((halves & kActuated) == 0 || c.actuation_crc == crc32(&record.actuation, sizeof(ActuationHalf))) &&
+        c.index.load(std::memory_order_acquire) == cursor_ + 1;
     cursor_++;
     if (whole) {
       records.push_back(record);

@@ -12,7 +12,8 @@
 
 namespace edge {
 
-// Written once by the loop (or by actuation for a part that got no verdict). 0 in a time: that stage did not run.
+// Written once by the loop (or by actuation for a part that got no verdict). 0 in a time: that stage did not
+// run.
 struct InspectionHalf {
   uint64_t part_id, frame_id;
   int64_t encoder_count;
@@ -49,8 +50,8 @@ uint32_t crc32(const void* data, size_t bytes);
 
 class RecordRing {
  public:
-  // Opens the ring file, or creates it with its whole size reserved. Throws CoreError: disk full, another version,
-  // another capacity, truncated.
+  // Opens the ring file, or creates it with its whole size reserved. Throws CoreError: disk full, another
+  // version, another capacity, truncated.
   static std::shared_ptr<RecordRing> create(const std::string& path, uint32_t capacity);
   static std::shared_ptr<RecordRing> attach(const std::string& path);
 

@@ -17,7 +17,8 @@ uint64_t page_up(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 }  // namespace
 
 std::shared_ptr<Region> Region::create(const std::string& path, uint32_t frame_slots, uint64_t slot_bytes) {
-  if (frame_slots < 2 || slot_bytes == 0) throw CoreError("a region needs at least 2 frame slots of at least 1 byte");
+  if (frame_slots < 2 || slot_bytes == 0)
+    throw CoreError("a region needs at least 2 frame slots of at least 1 byte");
   const uint64_t pixels_offset = page_up(sizeof(RegionHeader) + frame_slots * sizeof(Slot));
   const uint64_t stride = page_up(slot_bytes);
   std::shared_ptr<Region> region(new Region(MappedFile::create(path, pixels_offset + frame_slots * stride)));
@@ -39,7 +40,8 @@ std::shared_ptr<Region> Region::attach(const std::string& path) {
   if (header.magic != kMagic) throw CoreError(path + ": is not the shared region of a line");
   if (header.version != kVersion || header.header_bytes != sizeof(RegionHeader)) {
     throw CoreError(path + ": region version " + std::to_string(header.version) + " found, " +
-                    std::to_string(kVersion) + " expected. Stop the line, remove the file and start it again");
+                    std::to_string(kVersion) +
+                    " expected. Stop the line, remove the file and start it again");
   }
   if (region->file_.bytes() < header.pixels_offset + header.frame_slots * page_up(header.slot_bytes)) {
     throw CoreError(path + ": truncated region. Stop the line, remove the file and start it again");

@@ -51,7 +51,8 @@ enum class SlotState : uint32_t { FREE = 0, WRITING = 1, READY = 2, READING = 3 
 struct Slot {
   std::atomic<SlotState> state;
   uint32_t reserved;
-  std::atomic<uint64_t> generation;  // moves on with every claim; a copy is whole if it did not move meanwhile
+  std::atomic<uint64_t>
+      generation;  // moves on with every claim; a copy is whole if it did not move meanwhile
   FrameHeader header;
 };
 
@@ -66,8 +67,8 @@ struct RegionHeader {
   uint32_t reserved;
   uint64_t slot_bytes;
   uint64_t pixels_offset;
-  Doorbell loop_bell;       // triggers and frames
-  Doorbell actuation_bell;  // triggers and verdicts
+  Doorbell loop_bell;                  // triggers and frames
+  Doorbell actuation_bell;             // triggers and verdicts
   std::atomic<uint64_t> write_cursor;  // next slot the camera claims
   std::atomic<uint64_t> read_cursor;   // next slot the loop takes
   LineStatus status;
@@ -91,8 +92,8 @@ class Region {
   uint8_t* pixels(uint64_t index);
   Slot& slot(uint64_t index);
 
-  // Camera side; one camera process writes. A slot that is claimed again before it was published belonged to a
-  // camera process that died.
+  // Camera side; one camera process writes. A slot that is claimed again before it was published belonged to
+  // a camera process that died.
   std::optional<uint64_t> claim();
   void publish(uint64_t index, FrameHeader frame);  // stamps received_ns
   void drop(uint64_t index);

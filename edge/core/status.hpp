@@ -1,4 +1,5 @@
-// Counters and states that the processes of a line share: one atomic int64 each, one table for both languages.
+// Counters and states that the processes of a line share: one atomic int64 each, one table for both
+// languages.
 #pragma once
 
 #include <atomic>

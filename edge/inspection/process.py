@@ -58,7 +58,9 @@ def inspect(region_path: str, records_path: str, config: InspectionConfig) -> No
     loop = _core.InspectionLoop(
         region,
         records,
-        loop_settings(config, classes.index(gate.manifest.good_class), classes.index(gate.manifest.empty_class)),
+        loop_settings(
+            config, classes.index(gate.manifest.good_class), classes.index(gate.manifest.empty_class)
+        ),
         slot_of(gate, config.roi),
         slot_of(classifier, config.roi) if classifier else None,
     )

@@ -16,7 +16,9 @@ class BudgetSettings(Settings):
     """budget = min(cap_ms, window_mm / line speed), from the last packet received to the PLC's acknowledgement."""
 
     cap_ms: float = Field(15.0, gt=0, le=1000, description="Longest budget, ms.")
-    window_mm: float = Field(18.0, gt=0, description="Belt travel within which the verdict must be in the PLC, mm.")
+    window_mm: float = Field(
+        18.0, gt=0, description="Belt travel within which the verdict must be in the PLC, mm."
+    )
 
 
 class EngineSettings(Settings):
@@ -37,10 +39,16 @@ class RoutingStep(Settings):
     """Thresholds for line speeds up to ``up_to_m_per_s``; the last step holds beyond its own speed too."""
 
     up_to_m_per_s: float = Field(gt=0, description="Highest line speed of this step, m/s.")
-    gate_good: Share = Field(description="The gate passes a part alone at or above this score of the good class.")
-    gate_defect: Share = Field(description="The gate rejects alone at or above this summed score of all defects.")
+    gate_good: Share = Field(
+        description="The gate passes a part alone at or above this score of the good class."
+    )
+    gate_defect: Share = Field(
+        description="The gate rejects alone at or above this summed score of all defects."
+    )
     gate_empty: Share = Field(0.99, description="At or above this score of the empty class there is no part.")
-    classifier_good: Share = Field(description="The classifier passes at or above this score of the good class.")
+    classifier_good: Share = Field(
+        description="The classifier passes at or above this score of the good class."
+    )
 
 
 class ExposureSettings(Settings):
@@ -56,9 +64,14 @@ class RealtimeSettings(Settings):
     """How the processes share the machine."""
 
     priority: int = Field(
-        70, ge=0, le=98, description="SCHED_FIFO priority of the loop where permitted; 0: ordinary scheduling."
+        70,
+        ge=0,
+        le=98,
+        description="SCHED_FIFO priority of the loop where permitted; 0: ordinary scheduling.",
     )
-    loop_cpu: int | None = Field(None, ge=0, description="CPU of the loop; left out, the last one of several.")
+    loop_cpu: int | None = Field(
+        None, ge=0, description="CPU of the loop; left out, the last one of several."
+    )
     keep_warm_ms: float = Field(250.0, ge=0, description="The classifier never rests longer; 0: it may.")
 
 

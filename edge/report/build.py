@@ -1,6 +1,5 @@
 """From a finished run to its report."""
 
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -44,7 +43,9 @@ def build_report(
         overruns=collector.overruns,
         gate_share=collector.gate_share,
         stage_ms={name: percentiles(histogram) for name, histogram in collector.stages.items()},
-        plc=PlcCounts(writes=status.plc_writes, unconfirmed=status.plc_unconfirmed, reconnects=status.plc_reconnects),
+        plc=PlcCounts(
+            writes=status.plc_writes, unconfirmed=status.plc_unconfirmed, reconnects=status.plc_reconnects
+        ),
         bins=_bins(collector, twin),
         lost_records=running.lost_records + max(0, status.triggers_pushed - collector.parts),
         duplicate_verdicts=collector.duplicates,
@@ -56,7 +57,9 @@ def build_report(
 
 def _truth(collector: Collector, labels: Mapping[int, str], good: str, empty: str) -> Truth:
     final = {part: collector.final_of(part) for part in labels}
-    known = {part: label for part, label in labels.items() if label != empty and final[part] is not Verdict.NONE}
+    known = {
+        part: label for part, label in labels.items() if label != empty and final[part] is not Verdict.NONE
+    }
     if good not in known.values():
         return Truth()  # labels of another vocabulary say nothing about good and bad here
     defective = {part for part, label in known.items() if label != good}
@@ -90,6 +93,8 @@ def write_report(report: RunReport, path: Path) -> None:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
             file.write(text)
         Path(file.name).chmod(0o644)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
     except OSError as error:
-        raise RecordError(f"{path}: the report cannot be written ({error.strerror}); choose another place") from error
+        raise RecordError(
+            f"{path}: the report cannot be written ({error.strerror}); choose another place"
+        ) from error

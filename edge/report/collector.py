@@ -96,7 +96,13 @@ class Collector:
         if verdict is Verdict.REJECT:
             latency_ms = self.last_latency_ns / 1e6 if r["ack_ns"] and r["received_ns"] else None
             self.last_rejects.append(
-                Reject(int(r["part_id"]), reason.name.lower(), int(r["class_id"]), float(r["confidence"]), latency_ms)
+                Reject(
+                    int(r["part_id"]),
+                    reason.name.lower(),
+                    int(r["class_id"]),
+                    float(r["confidence"]),
+                    latency_ms,
+                )
             )
 
     def _keep(self, part_id: int, verdict: Verdict) -> None:
@@ -141,7 +147,9 @@ class Collector:
     def verdict_counts(self) -> VerdictCounts:
         """As the report has them."""
         v = self.verdicts
-        return VerdictCounts(**{"pass": v[Verdict.PASS], "reject": v[Verdict.REJECT], "no_part": v[Verdict.NO_PART]})
+        return VerdictCounts(
+            **{"pass": v[Verdict.PASS], "reject": v[Verdict.REJECT], "no_part": v[Verdict.NO_PART]}
+        )
 
     def budget_span(self) -> Span:
         """As the report has it."""

@@ -1,13 +1,18 @@
 """The live terminal view of a line."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from edge._core import LineStatus, LoopState, Verdict
+from edge._core import LoopState, Verdict
 from edge.report.collector import Collector, percentiles
 from edge.report.schema import RunReport
+
+if TYPE_CHECKING:
+    from edge.line import RunningLine
 
 _BAR = 44
 _STYLE = {Verdict.PASS: "green", Verdict.REJECT: "red", Verdict.NO_PART: "yellow"}
@@ -22,14 +27,14 @@ def latency_bar(latency_ms: float, budget_ms: float, width: int = _BAR) -> Text:
     return bar + Text(f" {latency_ms:6.2f} / {budget_ms:.1f} ms")
 
 
-def live_view(
-    name: str, status: LineStatus, collector: Collector, classes: tuple[str, ...], seconds: float, expected: int | None
-) -> RenderableType:
-    """What the operator sees while the line runs."""
+def live_view(running: "RunningLine", expected: int | None) -> RenderableType:
+    """What the operator sees while the line runs; ``expected`` is the number of parts to come, if known."""
+    status, collector, seconds = running.status, running.collector, running.seconds
+    classes = running.manifest.classes
     state = LoopState(status.loop_state)
     ready = bool(status.line_ready)
     header = Text.assemble(
-        (f" {name} ", "bold reverse"),
+        (f" {running.config.name} ", "bold reverse"),
         "  ",
         ("READY" if ready else "NOT READY", "bold green" if ready else "bold red"),
         f"   inspection {state.name.lower()}   PLC {'connected' if status.plc_connected else 'away'}"
@@ -40,7 +45,10 @@ def live_view(
     counts = Table.grid(padding=(0, 3))
     counts.add_row(
         f"parts [bold]{done}[/]  {rate:.1f}/s",
-        *(f"[{style}]{verdict.name.lower()} {collector.verdicts[verdict]}[/]" for verdict, style in _STYLE.items()),
+        *(
+            f"[{style}]{verdict.name.lower()} {collector.verdicts[verdict]}[/]"
+            for verdict, style in _STYLE.items()
+        ),
         f"overruns {collector.overruns}",
         f"gate {100 * (collector.gate_share or 0):.0f} %",
     )
@@ -51,7 +59,9 @@ def live_view(
     bars.add_row("p50", latency_bar(times.p50 or 0.0, budget_ms))
     bars.add_row("p99", latency_bar(times.p99 or 0.0, budget_ms))
     bars.add_row("max", latency_bar(times.max or 0.0, budget_ms))
-    return Panel(Group(header, "", counts, "", bars, "", _rejects(collector, classes)), title="edge line", width=92)
+    return Panel(
+        Group(header, "", counts, "", bars, "", _rejects(collector, classes)), title="edge line", width=92
+    )
 
 
 def _rejects(collector: Collector, classes: tuple[str, ...]) -> Table:
@@ -73,11 +83,16 @@ def _rejects(collector: Collector, classes: tuple[str, ...]) -> Table:
 def print_summary(console: Console, report: RunReport) -> None:
     """The end of a run, for people."""
     v, t, b = report.verdicts, report.truth, report.bins
-    table = Table(title=f"{report.line}: {report.parts} parts in {report.seconds:.1f} s", show_header=False, width=92)
+    table = Table(
+        title=f"{report.line}: {report.parts} parts in {report.seconds:.1f} s", show_header=False, width=92
+    )
     table.add_row("verdicts", f"pass {v.pass_}   reject {v.reject}   no part {v.no_part}")
     table.add_row("reasons", "   ".join(f"{k} {n}" for k, n in sorted(report.reasons.items())) or "none")
     if t.known:
-        table.add_row("truth", f"defective {t.defective}   good {t.good}   escapes {t.escapes}   overkills {t.overkills}")
+        table.add_row(
+            "truth",
+            f"defective {t.defective}   good {t.good}   escapes {t.escapes}   overkills {t.overkills}",
+        )
         table.add_row("bins", f"right {b.right}   wrong {b.wrong}   missed {b.missed}   unknown {b.unknown}")
     for label, p in (
         ("latency", report.latency_ms),
@@ -86,7 +101,9 @@ def print_summary(console: Console, report: RunReport) -> None:
         ("trigger → ack", report.trigger_to_ack_ms),
     ):
         if p.p50 is not None:
-            table.add_row(f"{label} ms", f"p50 {p.p50:.2f}   p99 {p.p99:.2f}   p99.9 {p.p99_9:.2f}   max {p.max:.2f}")
+            table.add_row(
+                f"{label} ms", f"p50 {p.p50:.2f}   p99 {p.p99:.2f}   p99.9 {p.p99_9:.2f}   max {p.max:.2f}"
+            )
     if report.gate_share is not None:
         table.add_row("gate settled", f"{100 * report.gate_share:.1f} %   overruns {report.overruns}")
     plc = report.plc
