@@ -1,8 +1,8 @@
 """Modbus TCP client whose every step is bounded: no hidden retries, no inline reconnect, no late replies.
 
 pymodbus is the protocol implementation (framing, request and response units). Its synchronous client is not
-used: it connects inline for up to its timeout, waits for up to twice the timeout when a reply comes in pieces,
-and after a timeout keeps the connection, on which the late reply is then still to come.
+used: it connects inline for up to its timeout, waits for up to twice the timeout for a reply in pieces, and
+after a timeout keeps the connection, on which the late reply is then still to come.
 """
 
 import errno
@@ -13,6 +13,7 @@ import struct
 import time
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from pymodbus.exceptions import ModbusException
 from pymodbus.framer import FramerSocket
@@ -57,12 +58,69 @@ class _BadReplyError(Exception):
     """The peer answered something that is no answer to the request."""
 
 
+class Link(Protocol):
+    """What actuation needs of a connection to a PLC. Nothing here raises or waits past its deadline."""
+
+    last_error: str
+
+    @property
+    def is_open(self) -> bool:
+        """True while requests can be sent."""
+
+    def service(self, now_ns: int) -> int:
+        """Opens the connection step by step; returns when it wants to be called again."""
+
+    def confirm(self) -> None:
+        """The PLC has answered sense."""
+
+    def write_registers(self, address: int, values: list[int], deadline_ns: int) -> Reply:
+        """Writes holding registers in one request."""
+
+    def read_registers(self, address: int, count: int, deadline_ns: int) -> Reply:
+        """Reads holding registers in one request."""
+
+    def write_coil(self, address: int, on: bool, deadline_ns: int) -> Reply:
+        """Writes one coil."""
+
+    def close(self, reason: str = ...) -> None:
+        """Drops the connection."""
+
+
+class NoLink:
+    """The link of a line without a PLC: never open."""
+
+    last_error = "there is no PLC on this line"
+    is_open = False
+
+    def service(self, now_ns: int) -> int:
+        """Nothing to do."""
+        return now_ns + 1_000_000_000
+
+    def confirm(self) -> None:
+        """Never called."""
+
+    def write_registers(self, address: int, values: list[int], deadline_ns: int) -> Reply:
+        """DISCONNECTED."""
+        return Reply(PlcResult.DISCONNECTED, time.monotonic_ns())
+
+    def read_registers(self, address: int, count: int, deadline_ns: int) -> Reply:
+        """DISCONNECTED."""
+        return Reply(PlcResult.DISCONNECTED, time.monotonic_ns())
+
+    def write_coil(self, address: int, on: bool, deadline_ns: int) -> Reply:
+        """DISCONNECTED."""
+        return Reply(PlcResult.DISCONNECTED, time.monotonic_ns())
+
+    def close(self, reason: str = "") -> None:
+        """Nothing to do."""
+
+
 class ModbusTcpLink:
     """One connection, one request at a time. Nothing here raises once it is built.
 
     Call ``service`` often: it opens the connection in steps that never wait. A request on a link that is not
-    open ends at once as DISCONNECTED. After a timeout or a bad reply the connection is closed and opened anew,
-    so a reply that comes late can never be taken for the next one.
+    open ends at once as DISCONNECTED. After a timeout or a bad reply the connection is closed and opened
+    anew, so a reply that comes late can never be taken for the next one.
     """
 
     def __init__(self, settings: PlcSettings) -> None:

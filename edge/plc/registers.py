@@ -28,7 +28,7 @@ class FaultCode(IntEnum):
     NONE = 0
     INSPECTION_FAULT = 1
     INSPECTION_SILENT = 2
-    ENTRIES_LOST = 3
+    CAMERA_NOT_READY = 3
 
 
 class PlcState(IntEnum):

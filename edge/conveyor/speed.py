@@ -1,0 +1,104 @@
+"""Where the belt is now: a fixed speed, or the PLC's encoder carried forward between two readings.
+
+Belt travel is in mm on an axis of our own that never jumps, whatever the encoder does; times are ns.
+"""
+
+from typing import Protocol
+
+from edge.conveyor.settings import ConveyorSettings
+from edge.plc.registers import U32_MASK, signed_distance
+
+MM_PER_NS = 1e-6
+"""At 1 m/s."""
+
+ENCODER_JUMP_MM = 50.0
+"""A reading further than this from what the speed allows is a new encoder, not travel."""
+
+
+class Belt(Protocol):
+    """What part tracking needs to know."""
+
+    @property
+    def speed_m_per_s(self) -> float:
+        """Latest speed; 0 when the belt stands still."""
+
+    def position_mm(self, now_ns: int) -> float:
+        """Belt travel at a time."""
+
+    def trigger_position_mm(self, encoder_count: int, stamp_ns: int) -> float:
+        """Belt travel when a part sensor fired."""
+
+    def encoder_count(self, position_mm: float) -> int | None:
+        """What the PLC's encoder shows at a belt travel, unsigned 32 bit; None when that is unknown."""
+
+
+class FixedBelt:
+    """A belt of constant speed, without an encoder."""
+
+    def __init__(self, settings: ConveyorSettings) -> None:
+        self.speed_m_per_s = settings.m_per_s
+
+    def position_mm(self, now_ns: int) -> float:
+        """Belt travel at a time, since the clock began."""
+        return self.speed_m_per_s * MM_PER_NS * now_ns
+
+    def trigger_position_mm(self, encoder_count: int, stamp_ns: int) -> float:
+        """From the time alone."""
+        return self.position_mm(stamp_ns)
+
+    def encoder_count(self, position_mm: float) -> int | None:
+        """Unknown."""
+        return None
+
+
+class EncoderBelt:
+    """Encoder and speed as the PLC last told; at the configured speed until it has."""
+
+    def __init__(self, settings: ConveyorSettings, now_ns: int) -> None:
+        self._settings = settings
+        self.speed_m_per_s = settings.m_per_s
+        self._position_mm = 0.0
+        self._stamp_ns = now_ns
+        self._encoder: int | None = None
+        self.jumps = 0
+        """Readings that did not follow from the one before: PLC restarted, or encoder broken."""
+
+    def update(self, encoder_count: int, speed_mm_per_s: int, stamp_ns: int) -> bool:
+        """A reading of an unsigned 32-bit encoder, valid at ``stamp_ns``; False when it was not believed."""
+        speed_m_per_s = speed_mm_per_s / 1000.0
+        if speed_m_per_s > self._settings.max_m_per_s:
+            return False
+        expected_mm = self.position_mm(stamp_ns)
+        if self._encoder is None:
+            measured_mm = expected_mm
+        else:
+            travel_mm = signed_distance(encoder_count, self._encoder) / self._settings.counts_per_mm
+            measured_mm = self._position_mm + travel_mm
+            # How far it may have gone since: at most at full speed, and backwards as far.
+            reach_mm = self._settings.max_m_per_s * MM_PER_NS * (stamp_ns - self._stamp_ns)
+            if abs(measured_mm - expected_mm) > reach_mm + ENCODER_JUMP_MM:
+                measured_mm = expected_mm
+                self.jumps += 1
+        self._position_mm, self._stamp_ns, self._encoder = measured_mm, stamp_ns, encoder_count
+        self.speed_m_per_s = speed_m_per_s
+        return True
+
+    def position_mm(self, now_ns: int) -> float:
+        """The last reading carried forward at its speed."""
+        return self._position_mm + self.speed_m_per_s * MM_PER_NS * (now_ns - self._stamp_ns)
+
+    def trigger_position_mm(self, encoder_count: int, stamp_ns: int) -> float:
+        """From the count latched at the trigger; from the time if the camera has another encoder or none."""
+        expected_mm = self.position_mm(stamp_ns)
+        if self._encoder is None:
+            return expected_mm
+        travel_counts = signed_distance(encoder_count & U32_MASK, self._encoder)
+        latched_mm = self._position_mm + travel_counts / self._settings.counts_per_mm
+        return latched_mm if abs(latched_mm - expected_mm) <= ENCODER_JUMP_MM else expected_mm
+
+    def encoder_count(self, position_mm: float) -> int | None:
+        """Carried forward from the last reading."""
+        if self._encoder is None:
+            return None
+        travel_counts = (position_mm - self._position_mm) * self._settings.counts_per_mm
+        return (self._encoder + round(travel_counts)) & U32_MASK

@@ -1,0 +1,325 @@
+"""The actuation process: triggers and verdicts in, verdict records and ejector pulses out. Single-threaded.
+
+Order of the work when several things are due: verdict records first (they have a deadline of milliseconds), the
+ejector coil before and between them (a request takes a fraction of a millisecond, a pulse has centimetres to
+spare), then the heartbeat, then polling, which gives way to every event that is due within 2 ms.
+"""
+
+import argparse
+import gc
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from edge._core import (
+    CoreError,
+    PlcResult,
+    Reason,
+    RecordRing,
+    Region,
+    Verdict,
+    VerdictEntry,
+    now_ns,
+    set_fifo_priority,
+)
+from edge.conveyor.speed import EncoderBelt, FixedBelt
+from edge.conveyor.tracking import Nozzle, Part, ShiftRegister
+from edge.errors import EdgeError, RegionError
+from edge.plc.ejector import EjectorCoil
+from edge.plc.heartbeat import Heartbeat
+from edge.plc.link import Link, ModbusTcpLink, NoLink
+from edge.plc.registers import PLC, decode
+from edge.plc.settings import ActuationConfig
+from edge.plc.writer import Decision, Outcome, VerdictWriter
+
+log = logging.getLogger("edge.plc")
+
+MEASURED_WRITES = 200
+MEASURE_LIMIT_NS = 500_000_000
+POLL_GAP_NS = 2_000_000
+LONGEST_WAIT_NS = 50_000_000
+
+
+class Actuation:
+    """One line's actuation; ``run`` until ``status.stop`` or ``stop()``."""
+
+    def __init__(self, config: ActuationConfig, region: Region, records: RecordRing) -> None:
+        plc = config.plc
+        self._config = config
+        self._region = region
+        self._records = records
+        self._status = region.status
+        self._triggers = region.trigger_reader()
+        self._verdicts = region.verdict_reader()
+        self._link: Link = NoLink() if plc.kind == "none" else ModbusTcpLink(plc)
+        self._encoder = EncoderBelt(config.conveyor, now_ns()) if self._polls else None
+        self._belt = self._encoder or FixedBelt(config.conveyor)
+        nozzle = Nozzle(
+            plc.ejector.camera_to_ejector_mm, plc.ejector.pulse_mm, int(plc.ejector.lead_ms * 1e6)
+        )
+        self._register = ShiftRegister(self._belt, nozzle)
+        self._writer = VerdictWriter(self._link, plc, self._belt, config.conveyor.counts_per_mm)
+        self._coil = EjectorCoil(self._link, plc, self._register)
+        self._heartbeat = Heartbeat(self._link, plc, self._status, config.recipe_id)
+        self._timeout_ns = int(config.verdict_timeout_ms * 1e6)
+        self._poll_due_ns = 0
+        self._last_part_id = 0
+        self._answering = False
+        self._connections = 0
+        self._told_error = ""
+        self._stopping = False
+
+    @property
+    def _polls(self) -> bool:
+        return self._config.plc.kind != "none" and self._config.conveyor.speed_source == "plc"
+
+    def stop(self) -> None:
+        """Ends ``run`` at its next turn."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Until somebody says stop; then the PLC is told that the line is not ready and the coil is off."""
+        self._status.actuation_ready = 1
+        while not (self._stopping or self._status.stop):
+            bell = self._region.actuation_bell()
+            self._region.wait_actuation(bell, self._turn())
+        now = now_ns()
+        self._coil.off(now)
+        self._heartbeat.write(now, ready=False)
+        self._status.line_ready = 0
+        self._status.plc_connected = 0
+        self._status.actuation_ready = 0
+        self._link.close()
+
+    def _turn(self) -> int:
+        """Does everything that is due; returns when to look again."""
+        link_due_ns = self._link.service(now_ns())
+        self._watch_link()
+        self._take_triggers()
+        self._take_verdicts()
+        self._reject_unjudged()
+        self._steer()
+        self._beat()
+        event_ns = self._register.next_event_ns(now_ns(), self._timeout_ns)
+        self._poll(event_ns)
+        self._register.retire(now_ns())
+        self._publish()
+        now = now_ns()
+        due = [
+            event_ns,
+            link_due_ns,
+            self._heartbeat.due_ns,
+            self._coil.next_retry_ns(event_ns),
+            now + LONGEST_WAIT_NS,
+        ]
+        if self._encoder and self._link.is_open:
+            due.append(max(self._poll_due_ns, now + POLL_GAP_NS // 2))
+        return min(due)
+
+    def _take_triggers(self) -> None:
+        while (trigger := self._triggers.read()) is not None:
+            part_id, encoder_count, stamp_ns = trigger
+            self._enter(part_id, encoder_count, stamp_ns)
+
+    def _enter(self, part_id: int, encoder_count: int, stamp_ns: int) -> Part | None:
+        part = self._register.enter(part_id, encoder_count, stamp_ns)
+        self._last_part_id = max(self._last_part_id, part_id)
+        if part is None:
+            log.error("the shift register is full at part %d: does the belt move?", part_id)
+        return part
+
+    def _take_verdicts(self) -> None:
+        while (entry := self._verdicts.read()) is not None:
+            self._steer()
+            self._judge(entry)
+
+    def _judge(self, entry: VerdictEntry) -> None:
+        queued_ns = now_ns()
+        part = self._register.get(entry.part_id)
+        if part is None and entry.part_id > self._last_part_id:
+            # Its trigger was overwritten before we saw it.
+            part = self._enter(entry.part_id, entry.encoder_count, entry.triggered_ns)
+        if part is None or part.final:
+            late = Outcome(Verdict.REJECT, Reason.NO_VERDICT, PlcResult.SUPERSEDED, 0, 0)
+            self._acknowledge(entry.record_index, late, queued_ns)
+            return
+        outcome = self._settle(part, Decision.of(entry, queued_ns))
+        self._acknowledge(entry.record_index, outcome, queued_ns)
+
+    def _reject_unjudged(self) -> None:
+        for part in self._register.due_for_reject(now_ns(), self._timeout_ns):
+            queued_ns = now_ns()
+            deadline_ns = part.triggered_ns + self._timeout_ns
+            index = self._records.append_unjudged(
+                part_id=part.part_id,
+                encoder_count=part.encoder_count,
+                triggered_ns=part.triggered_ns,
+                deadline_ns=deadline_ns,
+            )
+            outcome = self._settle(part, Decision(Verdict.REJECT, Reason.NO_VERDICT, deadline_ns))
+            self._acknowledge(index, outcome, queued_ns)
+            self._steer()
+
+    def _settle(self, part: Part, decision: Decision) -> Outcome:
+        outcome = self._writer.write(part, decision)
+        self._register.settle(part, outcome.verdict, outcome.reason)
+        self._count(outcome)
+        return outcome
+
+    def _count(self, outcome: Outcome) -> None:
+        counters = self._heartbeat.counters
+        counters.parts += 1
+        counters.passes += outcome.verdict is Verdict.PASS
+        counters.rejects += outcome.verdict is Verdict.REJECT
+        counters.overruns += outcome.reason is Reason.OVERRUN
+        if outcome.result in {PlcResult.ACKED, PlcResult.LATE}:
+            self._status.plc_writes += 1
+        elif self._config.plc.kind != "none":
+            counters.unconfirmed += 1
+            self._status.plc_unconfirmed += 1
+
+    def _acknowledge(self, index: int, outcome: Outcome, queued_ns: int) -> None:
+        self._records.acknowledge(
+            index,
+            verdict=outcome.verdict,
+            reason=outcome.reason,
+            result=outcome.result,
+            queued_ns=queued_ns,
+            sent_ns=outcome.sent_ns,
+            ack_ns=outcome.ack_ns,
+        )
+
+    def _steer(self) -> None:
+        self._coil.steer(now_ns())
+
+    def _beat(self) -> None:
+        now = now_ns()
+        if now < self._heartbeat.due_ns:
+            return
+        if self._connections == 0 and self._link.is_open:
+            self._first_contact(now)
+            return
+        ready = self._heartbeat.ready(now)
+        reply = self._heartbeat.write(now, ready=ready)
+        self._answered(reply.acked)
+        self._status.line_ready = int(ready and (reply.acked or self._config.plc.kind == "none"))
+        self._status.plc_write_p999_ns = self._writer.p999_ns
+        if self._encoder is None:
+            self._publish_speed(now)
+
+    def _first_contact(self, now: int) -> None:
+        """Measures the round trip with harmless status writes; the loop plans with its p99.9."""
+        until_ns = now + MEASURE_LIMIT_NS
+        for _ in range(MEASURED_WRITES):
+            reply = self._heartbeat.write(now_ns(), ready=False)
+            if not reply.acked or now_ns() > until_ns:
+                break
+            self._writer.measured(reply)
+            self._answered(True)
+        self._status.plc_write_p999_ns = self._writer.p999_ns
+        self._heartbeat.due_ns = now_ns()
+
+    def _poll(self, event_ns: int) -> None:
+        now = now_ns()
+        if (
+            self._encoder is None
+            or now < self._poll_due_ns
+            or now + POLL_GAP_NS > event_ns
+            or not self._link.is_open
+        ):
+            return
+        plc = self._config.plc
+        self._poll_due_ns = now + plc.poll_period_ms * 1_000_000
+        reply = self._link.read_registers(plc.plc_base, PLC.words, now + int(plc.timeout_ms * 1e6))
+        if not reply.acked:
+            return
+        values = decode(PLC, reply.registers, plc.word_order)
+        stamp_ns = (reply.sent_ns + reply.ack_ns) // 2
+        if self._encoder.update(values["encoder"], values["speed"], stamp_ns):
+            self._publish_speed(stamp_ns)
+
+    def _publish_speed(self, stamp_ns: int) -> None:
+        self._status.speed_um_per_s = round(self._belt.speed_m_per_s * 1e6)
+        self._status.speed_stamp_ns = stamp_ns
+
+    def _answered(self, acked: bool) -> None:
+        if not acked or self._answering:
+            return
+        self._answering = True
+        self._connections += 1
+        self._status.plc_connected = 1
+        self._status.plc_reconnects = self._connections - 1
+        self._told_error = ""
+        self._link.confirm()
+        log.warning("the PLC at %s answers", self._address)
+
+    def _watch_link(self) -> None:
+        """One log line per change, not per attempt."""
+        if self._link.is_open or self._config.plc.kind == "none":
+            return
+        self._coil.forget()
+        if self._answering:
+            self._answering = False
+            self._status.plc_connected = 0
+            self._status.line_ready = 0
+            log.warning("the PLC at %s was lost: %s", self._address, self._link.last_error)
+            self._told_error = self._link.last_error
+        elif self._link.last_error and self._link.last_error != self._told_error:
+            self._told_error = self._link.last_error
+            log.warning("no PLC at %s: %s; trying again", self._address, self._told_error)
+
+    @property
+    def _address(self) -> str:
+        return f"{self._config.plc.host}:{self._config.plc.port}"
+
+    def _publish(self) -> None:
+        self._status.parts_tracked = len(self._register)
+        self._status.parts_ended = self._register.ended
+        self._status.actuation_beat_ns = now_ns()
+
+
+def set_up_real_time(config: ActuationConfig) -> None:
+    """As far as the system permits: own processors, SCHED_FIFO, no garbage collection."""
+    if config.cpus:
+        try:
+            os.sched_setaffinity(0, config.cpus)
+        except OSError as error:
+            log.warning("processors %s cannot be had (%s); running on any", config.cpus, error.strerror)
+    if config.fifo_priority and not set_fifo_priority(config.fifo_priority):
+        log.info("SCHED_FIFO is not permitted; running at normal priority")
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m edge.plc.process --region PATH --records PATH --config FILE.json``."""
+    parser = argparse.ArgumentParser(prog="edge.plc.process", description=__doc__)
+    for name in ("region", "records", "config"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    try:
+        config = ActuationConfig.load(options.config)
+        actuation = _attach(config, options.region, options.records)
+    except EdgeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: actuation.stop())
+    set_up_real_time(config)
+    actuation.run()
+    return 0
+
+
+def _attach(config: ActuationConfig, region: Path, records: Path) -> Actuation:
+    try:
+        return Actuation(config, Region.attach(str(region)), RecordRing.attach(str(records)))
+    except CoreError as error:
+        raise RegionError(str(error)) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

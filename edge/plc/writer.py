@@ -1,0 +1,121 @@
+"""Verdict records: each part's one write to the PLC, and what finally holds for the part."""
+
+from dataclasses import dataclass
+
+from edge._core import PlcResult, Reason, SlidingQuantile, Verdict, VerdictEntry, now_ns
+from edge.conveyor.speed import Belt
+from edge.conveyor.tracking import Part
+from edge.plc.link import Link, Reply
+from edge.plc.registers import U32_MASK, VERDICT, encode
+from edge.plc.settings import PlcSettings
+
+LATE_REJECT_NS = 5_000_000
+"""A reject does no harm late, so it may still take this long when its deadline is past."""
+
+UNCONFIRMED_REASON = {PlcResult.LATE: Reason.OVERRUN}
+"""Why a part is rejected whose verdict did not get through; PLC_SILENT otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be written about a part."""
+
+    verdict: Verdict
+    reason: Reason
+    deadline_ns: int
+    received_ns: int = 0
+    class_id: int = 0
+    confidence: float = 0.0
+
+    @classmethod
+    def of(cls, entry: VerdictEntry, now: int) -> "Decision":
+        """The loop's verdict; one that is late already is a reject."""
+        verdict, reason = entry.verdict, entry.reason
+        if verdict is not Verdict.REJECT and now >= entry.deadline_ns:
+            verdict, reason = Verdict.REJECT, Reason.OVERRUN
+        return cls(verdict, reason, entry.deadline_ns, entry.received_ns, entry.class_id, entry.confidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What finally holds for a part, for its record."""
+
+    verdict: Verdict
+    reason: Reason
+    result: PlcResult
+    sent_ns: int
+    ack_ns: int
+
+
+def settled(decision: Decision, reply: Reply, gated: bool) -> Outcome:
+    """A part passes only by a write that was acknowledged in time.
+
+    Without a gate (``gated`` False, no PLC on the line) there is nothing to confirm: the verdict stands, and the
+    result says DISCONNECTED.
+    """
+    result = reply.result
+    if result is PlcResult.ACKED and reply.ack_ns > decision.deadline_ns:
+        result = PlcResult.LATE
+    verdict, reason = decision.verdict, decision.reason
+    if gated and verdict is not Verdict.REJECT and result is not PlcResult.ACKED:
+        verdict, reason = Verdict.REJECT, UNCONFIRMED_REASON.get(result, Reason.PLC_SILENT)
+    return Outcome(verdict, reason, result, reply.sent_ns, reply.ack_ns)
+
+
+class VerdictWriter:
+    """Writes verdict records as one request each, within what is left of the budget."""
+
+    def __init__(self, link: Link, settings: PlcSettings, belt: Belt, counts_per_mm: float) -> None:
+        self._link = link
+        self._settings = settings
+        self._belt = belt
+        self._counts_per_mm = counts_per_mm
+        self._round_trips = SlidingQuantile(4000, 0.999)
+        self._gated = settings.kind != "none"
+
+    @property
+    def p999_ns(self) -> int:
+        """Round trip of a write that one in a thousand exceeds; 0 before the first."""
+        return self._round_trips.value()
+
+    def measured(self, reply: Reply) -> None:
+        """Adds the round trip of an acknowledged write."""
+        if reply.acked:
+            self._round_trips.add(reply.ack_ns - reply.sent_ns)
+
+    def write(self, part: Part, decision: Decision) -> Outcome:
+        """Bounded by the deadline, and for a reject by at least 5 ms. Does not raise."""
+        now = now_ns()
+        deadline_ns = decision.deadline_ns
+        if decision.verdict is Verdict.REJECT:
+            deadline_ns = max(deadline_ns, now + LATE_REJECT_NS)
+        deadline_ns = min(deadline_ns, now + int(self._settings.timeout_ms * 1e6))
+        words = encode(VERDICT, self._values(part, decision, now), self._settings.word_order)
+        reply = self._link.write_registers(self._settings.verdict_base, words, deadline_ns)
+        self.measured(reply)
+        return settled(decision, reply, self._gated)
+
+    def _values(self, part: Part, decision: Decision, now: int) -> dict[str, int]:
+        sequence = part.part_id & U32_MASK
+        # A pass is good until its deadline; a reject until the part has reached the nozzle.
+        until_mm = self._belt.position_mm(decision.deadline_ns)
+        if decision.verdict is Verdict.REJECT:
+            until_mm = part.position_mm + self._settings.ejector.camera_to_ejector_mm
+        latency = (now - decision.received_ns) // 10_000 if decision.received_ns else 0
+        return {
+            "sequence": sequence,
+            "encoder_count": self._count(part, part.position_mm),
+            "verdict": int(decision.verdict),
+            "class_id": decision.class_id,
+            "confidence": min(10_000, max(0, round(decision.confidence * 10_000))),
+            "reason": int(decision.reason),
+            "valid_until": self._count(part, until_mm),
+            "latency": min(0xFFFF, max(0, latency)),
+            "commit": sequence & 0xFFFF,
+        }
+
+    def _count(self, part: Part, position_mm: float) -> int:
+        count = self._belt.encoder_count(position_mm)
+        if count is None:
+            count = part.encoder_count + round((position_mm - part.position_mm) * self._counts_per_mm)
+        return count & U32_MASK

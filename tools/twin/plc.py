@@ -1,0 +1,263 @@
+"""The twin PLC: the program of a reject gate behind a real Modbus TCP server, in a process of its own."""
+
+import argparse
+import signal
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from edge.errors import EdgeError
+from edge.plc.registers import (
+    PLC,
+    STATUS,
+    VERDICT,
+    PlcMode,
+    PlcState,
+    StatusBit,
+    decode,
+    encode,
+    signed_distance,
+)
+from tools.twin.conveyor import SpeedProfile
+from tools.twin.modbus import COILS, REGISTERS, ModbusServer
+from tools.twin.world import BIN_GOOD, BIN_REJECT, BIN_UNKNOWN, World
+
+STATUS_BASE, VERDICT_BASE, PLC_BASE = 0, 32, 64
+"""The defaults of the ``plc`` section of a line file."""
+
+EJECTOR_COIL = 0
+PASS, REJECT = 1, 2
+BELT_START_NS = 300_000_000
+SCAN_S = 0.005
+NEVER_CHANGED_NS = -(2**62)
+
+
+class ReadyGate:
+    """The heartbeat watchdog: a spring holds the diverter on reject, a live heartbeat pulls it to pass."""
+
+    def __init__(self) -> None:
+        self._value: int | None = None
+        self._changed_ns = NEVER_CHANGED_NS
+        self._period_ns = 50_000_000
+        self.ready = False
+
+    def status(self, values: dict[str, int], now_ns: int) -> None:
+        """A status write was received."""
+        if values["heartbeat"] != self._value:
+            # The first value alone proves nothing: it may have stood there for hours.
+            self._changed_ns = now_ns if self._value is not None else NEVER_CHANGED_NS
+            self._value = values["heartbeat"]
+        self._period_ns = max(1, values["heartbeat_period_ms"]) * 1_000_000
+        self.ready = bool(values["status_bits"] & StatusBit.READY)
+
+    def alive(self, at_ns: int) -> bool:
+        """Whether the heartbeat had changed within two periods before a time."""
+        return at_ns <= self._changed_ns + 2 * self._period_ns
+
+
+class EjectorValve:
+    """Air at the nozzle: the coil as it was one valve lag ago, from the recorded edges."""
+
+    def __init__(self, lag_ns: int) -> None:
+        self._lag_ns = lag_ns
+        self._edges: deque[tuple[int, bool]] = deque([(NEVER_CHANGED_NS, False)], maxlen=256)
+
+    def coil(self, on: bool, now_ns: int) -> None:
+        """The coil was written."""
+        if on != self._edges[-1][1]:
+            self._edges.append((now_ns, on))
+
+    def blows(self, at_ns: int) -> bool:
+        """Whether there was air at a time."""
+        return next((on for edge_ns, on in reversed(self._edges) if edge_ns <= at_ns - self._lag_ns), False)
+
+
+class VerdictQueue:
+    """Checks and counts the verdict records; writes them into the world."""
+
+    def __init__(self, world: World | None) -> None:
+        self._world = world
+        self.taken = 0
+        self.duplicates = 0
+        self.gaps = 0
+        self.unknown = 0
+        self.last_sequence = 0
+
+    def record(self, values: dict[str, int], now_ns: int) -> None:
+        """A verdict record was received; one whose commit word does not fit is torn and not taken."""
+        sequence = values["sequence"]
+        if values["commit"] != sequence & 0xFFFF or sequence == 0:
+            return
+        self.taken += 1
+        if sequence > self.last_sequence + 1:
+            self.gaps += sequence - self.last_sequence - 1
+        self.last_sequence = max(self.last_sequence, sequence)
+        if self._world is not None:
+            self._enter(self._world, values, now_ns)
+
+    def passes(self, index: int) -> bool:
+        """True when the part has a valid, timely PASS."""
+        assert self._world is not None
+        part = self._world.parts[index]
+        return bool(part["verdict"] == PASS and not part["late"])
+
+    def _enter(self, world: World, values: dict[str, int], now_ns: int) -> None:
+        index = values["sequence"] - 1
+        if index >= len(world.parts):
+            self.unknown += 1
+            return
+        part = world.parts[index : index + 1]
+        first = part["verdict_count"][0] == 0
+        part["verdict_count"] += part["verdict_count"] < 0xFFFF
+        if not first:
+            self.duplicates += 1
+        if first or values["verdict"] == REJECT:
+            late = signed_distance(world.encoder_count(now_ns) & 0xFFFFFFFF, values["valid_until"]) > 0
+            part["verdict"], part["late"], part["verdict_ns"] = values["verdict"], late, now_ns
+
+
+class FreeBelt:
+    """The belt of a PLC without a world: it runs from the start, and nothing lies on it."""
+
+    def __init__(self, profile: str, start_ns: int, counts_per_mm: float = 10.0) -> None:
+        self._profile = SpeedProfile.parse(profile)
+        self._start_ns = start_ns
+        self._counts_per_mm = counts_per_mm
+
+    def speed_m_per_s(self, now_ns: int) -> float:
+        """Speed of the belt."""
+        return self._profile.speed_m_per_s((now_ns - self._start_ns) / 1e9)
+
+    def encoder_count(self, now_ns: int) -> int:
+        """What the encoder on the belt shows."""
+        return int(self._profile.position_mm((now_ns - self._start_ns) / 1e9) * self._counts_per_mm)
+
+
+class TwinPlc:
+    """What runs on the PLC: watchdog, verdict queue, ejector, and which part falls into which bin.
+
+    After a restart on the same world, parts that crossed meanwhile lie in the reject bin: without power the
+    spring holds the diverter there.
+    """
+
+    def __init__(
+        self, world: World | None, mode: PlcMode, valve_lag_ms: float, now_ns: int, speed: str = "1.2"
+    ) -> None:
+        self.coils = [False] * COILS
+        self.registers = [0] * REGISTERS
+        self._world = world
+        self._belt = world or FreeBelt(speed, now_ns)
+        self._mode = mode
+        self._started_ns = now_ns
+        self._gate = ReadyGate()
+        self._valve = EjectorValve(int(valve_lag_ms * 1e6))
+        self._queue = VerdictQueue(world)
+        self._scans = 0
+        self._next = 0
+        self._refresh(now_ns)
+
+    def scan(self, now_ns: int) -> None:
+        """One cycle of the PLC."""
+        self._scans += 1
+        self._advance(now_ns)
+
+    def before_request(self, now_ns: int) -> None:
+        """Physics up to the request first: what it changes holds from now on only."""
+        self._advance(now_ns)
+        self._refresh(now_ns)
+
+    def wrote_registers(self, address: int, count: int, now_ns: int) -> None:
+        """Takes a whole status or verdict block; parts of one are only stored."""
+        end = address + count
+        if address <= STATUS_BASE and end >= STATUS_BASE + STATUS.words:
+            self._gate.status(decode(STATUS, self._words(STATUS_BASE, STATUS.words)), now_ns)
+            self._start_belt(now_ns)
+        if address <= VERDICT_BASE and end >= VERDICT_BASE + VERDICT.words:
+            self._queue.record(decode(VERDICT, self._words(VERDICT_BASE, VERDICT.words)), now_ns)
+
+    def wrote_coils(self, now_ns: int) -> None:
+        """The ejector coil may have changed."""
+        self._valve.coil(self.coils[EJECTOR_COIL], now_ns)
+
+    def _words(self, base: int, count: int) -> list[int]:
+        return self.registers[base : base + count]
+
+    def _start_belt(self, now_ns: int) -> None:
+        if self._world is not None and self._gate.ready and self._gate.alive(now_ns):
+            self._world.start(now_ns + BELT_START_NS)
+
+    def _advance(self, now_ns: int) -> None:
+        """Drops every part whose centre has crossed the nozzle by now."""
+        world = self._world
+        if world is None or not world.running:
+            return
+        while self._next < len(world.parts):
+            part = world.parts[self._next : self._next + 1]
+            crossing_ns = world.time_at_ns(float(part["position_mm"][0]) + world.camera_to_ejector_mm)
+            if crossing_ns > now_ns:
+                return
+            if part["bin"][0] == BIN_UNKNOWN:
+                part["crossing_ns"] = crossing_ns
+                part["bin"] = BIN_REJECT if self._rejects(self._next, crossing_ns) else BIN_GOOD
+            self._next += 1
+
+    def _rejects(self, index: int, crossing_ns: int) -> bool:
+        if crossing_ns < self._started_ns or not self._gate.alive(crossing_ns):
+            return True
+        if self._mode is PlcMode.TRACKED:
+            return not self._queue.passes(index)
+        return self._valve.blows(crossing_ns)
+
+    def _refresh(self, now_ns: int) -> None:
+        state = PlcState.RUNNING if self._gate.alive(now_ns) else PlcState.DIVERTING
+        values = {
+            "plc_heartbeat": self._scans & 0xFFFF,
+            "state": state,
+            "mode": self._mode,
+            "speed": min(0xFFFF, round(self._belt.speed_m_per_s(now_ns) * 1000)),
+            "encoder": self._belt.encoder_count(now_ns) & 0xFFFFFFFF,
+            "last_sequence": self._queue.last_sequence,
+        }
+        self.registers[PLC_BASE : PLC_BASE + PLC.words] = encode(PLC, values)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Runs until SIGTERM or SIGINT. Raises TwinError when the port is in use or the world cannot be read."""
+    world = World.attach(options.world) if options.world else None
+    plc = TwinPlc(
+        world, PlcMode[options.mode.upper()], options.valve_lag_ms, time.monotonic_ns(), options.speed
+    )
+    server = ModbusServer(plc, options.host, options.port)
+    stopping: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda which, _frame: stopping.append(which))
+    print(f"ready port={server.port}", flush=True)
+    while not stopping:
+        server.step(SCAN_S)
+        plc.scan(time.monotonic_ns())
+    server.close()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Command line of the twin PLC."""
+    parser.add_argument("--port", type=int, default=5020, help="0: any free port, told on standard output")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
+    parser.add_argument("--world", type=Path, help="file that holds the belt and its parts")
+    parser.add_argument("--speed", default="1.2", help="m/s or a profile; for a PLC without a world")
+    parser.add_argument("--mode", choices=["pulse", "tracked"], default="pulse", help="who fires the ejector")
+    parser.add_argument("--valve-lag-ms", type=float, default=8.0, help="from the coil to air at the nozzle")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m tools.twin plc``."""
+    parser = argparse.ArgumentParser(prog="twin plc", description=__doc__)
+    add_arguments(parser)
+    try:
+        serve(parser.parse_args(arguments))
+    except EdgeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
