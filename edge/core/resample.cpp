@@ -31,8 +31,9 @@ void fill_bilinear(int in, int out, int origin, Windows& windows) {
 }
 
 void fill_growing(int in, int out, int origin, Windows& windows) {
-  const double scale = static_cast<double>(in) / out;
   const double inverse = static_cast<double>(out) / in;
+  // Not in / out: where a position falls on a whole pixel, the last bit decides which neighbour OpenCV takes.
+  const double scale = 1.0 / inverse;
   for (int i = 0; i < out; ++i) {
     const int left = static_cast<int>(std::floor(i * scale));
     const auto position = static_cast<float>((i + 1) - (left + 1) * inverse);
