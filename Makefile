@@ -6,7 +6,7 @@ RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
 CORE := $(wildcard edge/core/*.cpp edge/core/*.hpp) setup.py pyproject.toml
 
-.PHONY: run test check bench lint native train clean
+.PHONY: run test check bench lint native schemas clean
 
 run: $(RUN_STAMP)
 	$(BIN)/edge demo $(ARGS)
@@ -47,3 +47,6 @@ $(DEV_STAMP): $(VENV)/bin/python $(CORE)
 
 clean:
 	rm -rf build $(VENV) *.egg-info edge/_core*.so
+
+schemas: $(DEV_STAMP)
+	$(BIN)/python -m tools.schemas

@@ -1,0 +1,263 @@
+"""The inspection loop with engines that say what the test wants."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge import _core
+from edge._core import FrameStatus, Reason, Route, Verdict
+
+EMPTY, GOOD, CRACK, STAIN = range(4)
+SIZE = 32
+
+
+class Rig:
+    """A region, a ring file and a loop whose gate and classifier answer with ``gate_scores`` and ``second_scores``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.region = _core.Region.create(str(folder / "region"), frame_slots=8, slot_bytes=SIZE * SIZE)
+        self.records = _core.RecordRing.create(str(folder / "ring"), capacity=256)
+        self.verdicts = self.region.verdict_reader()
+        self.gate_scores = [0.0, 1.0, 0.0, 0.0]
+        self.second_scores = [0.0, 1.0, 0.0, 0.0]
+        self.before_gate: Callable[[], None] = lambda: None
+        self.settings = _core.LoopSettings()
+        self.settings.routing = [
+            _core.RoutingRow(
+                speed_um_per_s=1_000_000, gate_good=0.9, gate_defect=0.8, gate_empty=0.9, classifier_good=0.7
+            ),
+            _core.RoutingRow(
+                speed_um_per_s=2_000_000, gate_good=0.99, gate_defect=0.5, gate_empty=0.9, classifier_good=0.9
+            ),
+        ]
+        self.settings.budget_cap_ns = 2_000_000_000  # the clock of a busy test machine must not decide
+        self.settings.window_um = 10_000_000
+        self.settings.frame_timeout_ns = 50_000_000
+        self.settings.warmup_runs = 5
+        self.settings.keep_warm_ns = 0
+        self.loop: _core.InspectionLoop | None = None
+        self.read = 0
+
+    def start(self, classifier: bool = True) -> None:
+        second = self._engine(lambda: self.second_scores, lambda: None) if classifier else None
+        first = self._engine(lambda: self.gate_scores, lambda: self.before_gate())
+        self.loop = _core.InspectionLoop(self.region, self.records, self.settings, first, second)
+        self.loop.start()
+        wait_for(lambda: self.region.status.loop_state in (_core.LoopState.READY, _core.LoopState.FAULT))
+
+    def _engine(self, scores: Callable[[], list[float]], before: Callable[[], None]) -> _core.EngineSlot:
+        image, out = np.zeros((1, 3, 8, 8), np.float32), np.zeros((1, 4), np.float32)
+
+        def run() -> None:
+            before()
+            out[0] = scores()
+
+        return _core.EngineSlot(
+            preprocess=_core.Preprocess(out_width=8, out_height=8), input=image, output=out, run=run
+        )
+
+    def frame(
+        self, part: int, grey: int = 100, status: FrameStatus = FrameStatus.OK, exposed_ns: int | None = None
+    ) -> None:
+        slot = self.region.claim_slot()
+        assert slot is not None
+        slot.pixels[:] = grey
+        slot.publish(
+            frame_id=part,
+            trigger_id=part,
+            encoder_count=part * 10,
+            exposure_end_ns=_core.now_ns() if exposed_ns is None else exposed_ns,
+            width=SIZE,
+            height=SIZE,
+            stride=SIZE,
+            pixel_format=_core.PixelFormat.MONO8,
+            status=status,
+        )
+
+    def part(self, part: int, **frame: object) -> _core.VerdictEntry:
+        self.region.push_trigger(part, part * 10, _core.now_ns())
+        self.frame(part, **frame)  # type: ignore[arg-type]
+        return self.verdict()
+
+    def verdict(self) -> _core.VerdictEntry:
+        self.read += 1
+        wait_for(lambda: self.region.status.parts_decided >= self.read)
+        entry = self.verdicts.read()
+        assert entry is not None
+        return entry
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    if rig.loop is not None:
+        rig.loop.stop()
+
+
+def outcome(entry: _core.VerdictEntry) -> tuple[Verdict, Reason, Route, int]:
+    return entry.verdict, entry.reason, entry.route, entry.class_id
+
+
+@pytest.mark.parametrize(
+    ("gate", "second", "expected"),
+    [
+        ([0, 0.95, 0.05, 0], [0, 0, 1, 0], (Verdict.PASS, Reason.NONE, Route.GATE, GOOD)),
+        ([0, 0.1, 0.3, 0.6], [0, 1, 0, 0], (Verdict.REJECT, Reason.DEFECT, Route.GATE, STAIN)),
+        ([0.95, 0.05, 0, 0], [0, 1, 0, 0], (Verdict.NO_PART, Reason.NONE, Route.GATE, EMPTY)),
+        ([0, 0.6, 0.4, 0], [0, 0.7, 0.3, 0], (Verdict.PASS, Reason.NONE, Route.CLASSIFIER, GOOD)),
+        ([0, 0.6, 0.4, 0], [0, 0.3, 0.7, 0], (Verdict.REJECT, Reason.DEFECT, Route.CLASSIFIER, CRACK)),
+        ([0, 0.6, 0.4, 0], [0, 0.6, 0.3, 0.1], (Verdict.REJECT, Reason.UNCERTAIN, Route.CLASSIFIER, CRACK)),
+        ([0, 0.6, float("nan"), 0], [0, 1, 0, 0], (Verdict.REJECT, Reason.ENGINE, Route.GATE, GOOD)),
+        ([0, 0.6, 0.4, 0], [0, float("nan"), 0, 0], (Verdict.REJECT, Reason.ENGINE, Route.CLASSIFIER, EMPTY)),
+    ],
+)
+def test_scores_become_verdicts(
+    rig: Rig, gate: list[float], second: list[float], expected: tuple[object, ...]
+) -> None:
+    rig.settings.max_speed_um_per_s = 1_000_000
+    rig.start()
+    rig.gate_scores, rig.second_scores = gate, second
+    assert outcome(rig.part(1)) == expected
+
+
+def test_thresholds_follow_the_line_speed(rig: Rig) -> None:
+    rig.start()
+    rig.gate_scores, rig.second_scores = [0, 0.95, 0.05, 0], [0, 0.95, 0.05, 0]
+    routes = []
+    for part, speed in enumerate((800_000, 1_500_000, 9_000_000), 1):
+        rig.region.status.speed_um_per_s = speed
+        rig.region.status.speed_stamp_ns = _core.now_ns()
+        routes.append(rig.part(part).route)
+    assert routes == [Route.GATE, Route.CLASSIFIER, Route.CLASSIFIER]
+
+
+def test_without_a_classifier_uncertain_parts_are_rejected(rig: Rig) -> None:
+    rig.start(classifier=False)
+    rig.gate_scores = [0, 0.6, 0.4, 0]
+    assert outcome(rig.part(1))[:2] == (Verdict.REJECT, Reason.UNCERTAIN)
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        ({"grey": 3}, Reason.UNDEREXPOSED),
+        ({"grey": 254}, Reason.OVEREXPOSED),
+        ({"status": FrameStatus.INCOMPLETE}, Reason.FRAME_TORN),
+        ({"status": FrameStatus.CORRUPT}, Reason.FRAME_CORRUPT),
+        ({"status": FrameStatus.OVERSIZE}, Reason.FRAME_OVERSIZE),
+        ({"exposed_ns": 1}, Reason.FRAME_STALE),
+    ],
+)
+def test_a_frame_that_cannot_be_judged_is_rejected_with_its_reason(
+    rig: Rig, frame: dict[str, object], reason: Reason
+) -> None:
+    rig.start()
+    assert outcome(rig.part(1, **frame))[:2] == (Verdict.REJECT, reason)
+
+
+def test_a_part_without_a_frame_is_rejected_and_its_late_frame_is_not_judged(rig: Rig) -> None:
+    rig.start()
+    rig.region.push_trigger(1, 0, _core.now_ns())
+    assert outcome(rig.verdict())[:2] == (Verdict.REJECT, Reason.FRAME_LOST)
+    rig.frame(1)
+    wait_for(lambda: rig.region.status.frames_orphaned == 1)
+    assert rig.part(2).part_id == 2
+    assert rig.verdicts.read() is None
+
+
+def test_a_late_verdict_is_a_reject_and_what_the_engines_said_is_kept(rig: Rig) -> None:
+    rig.settings.budget_cap_ns = 20_000_000
+    rig.start(classifier=False)
+    rig.before_gate = lambda: time.sleep(0.03)
+    entry = rig.part(1)
+    assert outcome(entry)[:2] == (Verdict.REJECT, Reason.OVERRUN)
+    reader_record = _read_back(rig, entry)
+    assert reader_record["judged_verdict"] == Verdict.PASS
+
+
+def _read_back(rig: Rig, entry: _core.VerdictEntry) -> np.void:
+    # The reader of the fixture's ring begins at its head, so a new part is read instead.
+    reader = rig.records.reader()
+    entry = rig.part(entry.part_id + 1)
+    rig.records.acknowledge(
+        entry.record_index,
+        verdict=entry.verdict,
+        reason=entry.reason,
+        result=_core.PlcResult.ACKED,
+        queued_ns=1,
+        sent_ns=1,
+        ack_ns=1,
+    )
+    return reader.read()[0]
+
+
+def test_no_time_for_the_classifier_means_reject(rig: Rig) -> None:
+    rig.settings.budget_cap_ns = 500_000_000
+    rig.start()
+    rig.region.status.plc_write_p999_ns = 400_000_000
+    rig.before_gate = lambda: time.sleep(0.15)
+    rig.gate_scores = [0, 0.6, 0.4, 0]
+    assert outcome(rig.part(1))[:2] == (Verdict.REJECT, Reason.NO_TIME)
+
+
+def test_the_budget_shrinks_with_the_speed(rig: Rig) -> None:
+    rig.settings.budget_cap_ns, rig.settings.window_um = 15_000_000, 18_000
+    rig.start()
+    budgets = []
+    for part, speed in enumerate((0, 600_000, 1_200_000, 2_400_000), 1):
+        rig.region.status.speed_um_per_s = speed
+        rig.region.status.speed_stamp_ns = _core.now_ns()
+        entry = rig.part(part)
+        budgets.append(entry.deadline_ns - entry.received_ns)
+    assert budgets == [15_000_000, 15_000_000, 15_000_000, 7_500_000]
+
+
+def test_an_unknown_speed_counts_as_the_highest(rig: Rig) -> None:
+    rig.settings.budget_cap_ns, rig.settings.window_um = 15_000_000, 18_000
+    rig.settings.max_speed_um_per_s = 3_000_000
+    rig.start()
+    entry = rig.part(1)
+    assert entry.deadline_ns - entry.received_ns == 6_000_000
+
+
+def test_a_failing_engine_rejects_and_ends_ready_until_it_works_again(rig: Rig) -> None:
+    rig.start(classifier=False)
+
+    def fail() -> None:
+        raise RuntimeError("engine")
+
+    rig.before_gate = fail
+    for part in range(1, 6):
+        assert outcome(rig.part(part))[:2] == (Verdict.REJECT, Reason.ENGINE)
+    wait_for(lambda: rig.region.status.loop_state == _core.LoopState.FAULT)
+    assert rig.region.status.engine_faults == 5
+    rig.before_gate = lambda: None
+    assert rig.part(6).verdict is Verdict.PASS
+    wait_for(lambda: rig.region.status.loop_state == _core.LoopState.READY)
+
+
+def test_the_loop_beats_without_parts_and_stops(rig: Rig) -> None:
+    rig.start()
+    first = rig.region.status.loop_beat_ns
+    wait_for(lambda: rig.region.status.loop_beat_ns > first)
+    assert rig.loop is not None
+    rig.loop.stop()
+    assert not rig.loop.running
+    assert rig.region.status.loop_state == _core.LoopState.STOPPED
+
+
+def test_an_empty_routing_table_is_refused(rig: Rig) -> None:
+    rig.settings.routing = []
+    with pytest.raises(_core.CoreError, match="routing table is empty"):
+        rig.start()
