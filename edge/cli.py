@@ -29,6 +29,8 @@ app = typer.Typer(
     help="Inline visual inspection at the reject gate.",
 )
 console = Console()
+if not console.is_terminal:
+    console = Console(width=110)  # a log file has no width of its own
 errors = Console(stderr=True, soft_wrap=True)
 
 LineFile = Annotated[Path, typer.Argument(help="Line file, such as examples/demo.yaml.", metavar="LINE.yaml")]
