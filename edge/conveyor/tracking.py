@@ -1,5 +1,6 @@
 """The shift register: every part between the camera and the ejector, rejected until proven otherwise."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -47,6 +48,7 @@ class ShiftRegister:
         self._nozzle = nozzle
         self._capacity = capacity
         self._parts: dict[int, Part] = {}
+        self._blind_until_mm = -math.inf
         self.ended = 0
 
     def __len__(self) -> int:
@@ -54,6 +56,10 @@ class ShiftRegister:
 
     def __iter__(self) -> Iterator[Part]:
         return iter(self._parts.values())
+
+    def start_blind(self, now_ns: int) -> None:
+        """Parts are under way that nobody knows: all are rejected that may have passed the sensor by now."""
+        self._blind_until_mm = self._belt.position_mm(now_ns) + self._nozzle.pulse_mm / 2
 
     def enter(self, part_id: int, encoder_count: int, stamp_ns: int) -> Part | None:
         """A part at its trigger, with the verdict reject. None when the register is full."""
@@ -77,6 +83,8 @@ class ShiftRegister:
         """Whether the coil must be on now, for air when a part that does not pass is in front."""
         centre_mm = self._at_nozzle(now_ns)
         half_mm = self._nozzle.pulse_mm / 2
+        if centre_mm <= self._blind_until_mm or len(self._parts) >= self._capacity:
+            return True
         return any(abs(centre_mm - part.position_mm) <= half_mm for part in self if not part.passes)
 
     def due_for_reject(self, now_ns: int, timeout_ns: int) -> list[Part]:
@@ -101,14 +109,11 @@ class ShiftRegister:
         """When the coil, or the wait for a verdict, is next to be looked at."""
         centre_mm = self._at_nozzle(now_ns)
         half_mm = self._nozzle.pulse_mm / 2
+        edges_mm = [self._blind_until_mm]
+        for part in self:
+            edges_mm += (part.position_mm - half_mm, part.position_mm + half_mm)
         soonest_mm = min(
-            (
-                edge_mm - centre_mm
-                for part in self
-                for edge_mm in (part.position_mm - half_mm, part.position_mm + half_mm)
-                if edge_mm > centre_mm
-            ),
-            default=float("inf"),
+            (edge_mm - centre_mm for edge_mm in edges_mm if edge_mm > centre_mm), default=math.inf
         )
         speed_m_per_s = self._belt.speed_m_per_s
         event_ns = now_ns + FAR_NS

@@ -66,6 +66,8 @@ class Actuation:
         self._timeout_ns = int(config.verdict_timeout_ms * 1e6)
         self._poll_due_ns = 0
         self._last_part_id = 0
+        # Triggers before our time: this process was restarted, and parts it never saw are on the belt.
+        self._restarted = self._status.triggers_pushed > 0
         self._answering = False
         self._connections = 0
         self._told_error = ""
@@ -249,6 +251,8 @@ class Actuation:
             return
         self._answering = True
         self._connections += 1
+        if self._connections == 1 and self._restarted:
+            self._register.start_blind(now_ns())
         self._status.plc_connected = 1
         self._status.plc_reconnects = self._connections - 1
         self._told_error = ""

@@ -1,19 +1,50 @@
-"""``python -m tools.twin camera|line|plc|sheet``: one process of the twin each."""
+"""``python -m tools.twin camera|line|plc|sheet``: one process of the twin each; only its own module is imported."""
 
 import sys
-from importlib import import_module
+from collections.abc import Callable
 
-COMMANDS = ("camera", "line", "plc", "sheet")
+
+def _camera(arguments: list[str]) -> int:
+    from tools.twin import camera
+
+    return camera.main(arguments)
+
+
+def _line(arguments: list[str]) -> int:
+    from tools.twin import line
+
+    return line.main(arguments)
+
+
+def _plc(arguments: list[str]) -> int:
+    from tools.twin import plc
+
+    return plc.main(arguments)
+
+
+def _sheet(arguments: list[str]) -> int:
+    from tools.twin import sheet
+
+    sys.argv = ["twin sheet", *arguments]
+    sheet.main()
+    return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "camera": _camera,
+    "line": _line,
+    "plc": _plc,
+    "sheet": _sheet,
+}
 
 
 def main() -> int:
-    """Hands over to the module of the command; only that one is imported."""
-    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
-        found = repr(sys.argv[1]) if len(sys.argv) > 1 else "nothing"
-        print(f"usage: python -m tools.twin {'|'.join(COMMANDS)} …; found {found}", file=sys.stderr)
+    """Hands the rest of the command line over."""
+    command, *arguments = sys.argv[1:] or ["nothing"]
+    if command not in COMMANDS:
+        print(f"usage: python -m tools.twin {'|'.join(COMMANDS)} …; found {command!r}", file=sys.stderr)
         return 2
-    command = sys.argv.pop(1)
-    return int(import_module(f"tools.twin.{command}").main() or 0)
+    return COMMANDS[command](arguments)
 
 
 if __name__ == "__main__":

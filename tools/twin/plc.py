@@ -239,8 +239,9 @@ def serve(options: argparse.Namespace) -> None:
     server.close()
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Command line of the twin PLC."""
+def main(arguments: list[str]) -> int:
+    """``python -m tools.twin plc``."""
+    parser = argparse.ArgumentParser(prog="twin plc", description=__doc__)
     parser.add_argument("--port", type=int, default=5020, help="0: any free port, told on standard output")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
@@ -249,12 +250,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speed", default="1.2", help="m/s or a profile; for a PLC without a world")
     parser.add_argument("--mode", choices=["pulse", "tracked"], default="pulse", help="who fires the ejector")
     parser.add_argument("--valve-lag-ms", type=float, default=8.0, help="from the coil to air at the nozzle")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """``python -m tools.twin plc``."""
-    parser = argparse.ArgumentParser(prog="twin plc", description=__doc__)
-    add_arguments(parser)
     try:
         serve(parser.parse_args(arguments))
     except EdgeError as error:
