@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from edge._core import FrameSlot, FrameStatus, Region, now_ns, set_fifo_priority, sleep_until_ns
+from edge._core import FrameSlot, FrameStatus, LoopState, Region, now_ns, set_fifo_priority, sleep_until_ns
 from edge.camera.base import Camera, EndOfStream, Frame, Outcome, Trigger
 from edge.camera.pace import Pace
 from edge.errors import CameraError
@@ -86,6 +86,8 @@ class Runner:
         self._wait(lambda: now_ns() >= end_ns)
 
     def _await_line(self) -> None:
+        if self._camera.lockstep:
+            self._wait(lambda: self._status.loop_state == LoopState.READY)
         if not self._wait_for_ready:
             return
         say_at_ns = now_ns() + SAY_WAITING_NS

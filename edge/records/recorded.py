@@ -7,7 +7,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ class RecordedLine:
             index["speed_m_per_s"],
             index["counts"],
             index["finished"],
-            sorted(parts, key=lambda part: part.part_id),
+            one_per_part(parts),
             problems,
         )
 
@@ -117,6 +117,16 @@ class RecordedLine:
                 f"{part.frame.width}x{part.frame.height} as in the record"
             )
         return np.ascontiguousarray(found)
+
+
+def one_per_part(parts: Iterable[RecordedPart]) -> list[RecordedPart]:
+    """In order of their triggers. A part has two records when its verdict came after it had been given up; the one
+    that the engines judged is kept."""
+    chosen: dict[int, RecordedPart] = {}
+    for part in parts:
+        if part.part_id not in chosen or part.fields["gate_out_ns"]:
+            chosen[part.part_id] = part
+    return sorted(chosen.values(), key=lambda part: part.part_id)
 
 
 def _read_png(path: Path) -> NDArray[np.uint8]:
@@ -166,5 +176,5 @@ def _load_parts(directory: Path, problems: list[str]) -> list[RecordedPart]:
 def _part(data: dict[str, Any]) -> RecordedPart:
     fields = {name: math.nan if value is None else value for name, value in data["part"].items()}
     part = RecordedPart(fields, RecordedFrame(**data["frame"]))
-    _ = part.part_id, fields["reason"], fields["triggered_ns"]
+    _ = part.part_id, fields["reason"], fields["triggered_ns"], fields["gate_out_ns"]
     return part

@@ -1,0 +1,137 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from edge._core import FrameStatus, PixelFormat, now_ns
+from tools.twin.parts import plan_parts
+from tools.twin.render import CameraModel, render
+from tools.twin.world import World
+
+SEED, PARTS = 11, 24
+
+
+class Twin:
+    def __init__(self, folder, faults):
+        self.socket = folder / "camera.sock"
+        self.specs = plan_parts(PARTS, SEED)
+        self.world = World.create(folder / "world", self.specs, profile="2.0")
+        command = [sys.executable, "-m", "tools.twin.camera", "--world", str(folder / "world")]
+        command += ["--socket", str(self.socket), "--seed", str(SEED), "--parts", str(PARTS)]
+        command += ["--faults", json.dumps(faults)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def start_belt(self):
+        self.world.start(now_ns())
+
+
+@pytest.fixture
+def twin(request, tmp_path):
+    made = Twin(tmp_path, getattr(request, "param", {}))
+    yield made
+    made.process.terminate()
+    made.process.wait()
+
+
+def run(line, twin, until):
+    line.start(kind="twin", socket=twin.socket)
+    until(lambda: line.status.camera_ready, "the camera")
+    twin.start_belt()
+    line.finish()
+
+
+def test_triggers_follow_the_belt_and_frames_are_the_rendered_ones(line, twin, until):
+    run(line, twin, until)
+    assert sorted(line.triggers) == list(range(1, PARTS + 1))
+    for spec in twin.specs:
+        encoder_count, stamp_ns = line.triggers[spec.index + 1]
+        assert stamp_ns >= twin.world.time_at_ns(spec.position_mm)
+        assert stamp_ns == twin.world.parts["trigger_ns"][spec.index]
+        assert encoder_count == twin.world.encoder_count(stamp_ns)
+        frame = line.frame(spec.index + 1)
+        assert (frame.status, frame.pixel_format) == (FrameStatus.OK, PixelFormat.BAYER_RG8)
+        assert frame.received_ns > frame.exposure_end_ns == stamp_ns + 200_000
+        assert frame.encoder_count == encoder_count
+    for index in (0, PARTS - 1):
+        expected = render(twin.specs[index], CameraModel()).pixels
+        assert np.array_equal(line.frame(index + 1).pixels.reshape(expected.shape), expected)
+    assert line.stop() == 0
+    assert twin.process.wait(20) == 0
+
+
+FAULTS = {
+    "drop": [3],
+    "short": [5],
+    "close": [9],
+    "delay_ms": {"12": 120},
+    "exposure_ev": {"15": -9, "16": 6},
+}
+
+
+@pytest.mark.parametrize("twin", [FAULTS], indirect=True)
+def test_faults_cost_frames_and_never_a_trigger(line, twin, until):
+    run(line, twin, until)
+    assert sorted(line.triggers) == list(range(1, PARTS + 1))
+    without = [i for i in range(1, PARTS + 1) if line.region.copy_frame(i) is None]
+    assert without == [3, 9]
+    assert line.frame(5).status == FrameStatus.INCOMPLETE
+    assert line.frame(12).received_ns - line.triggers[12][1] >= 120_000_000
+    assert line.frame(15).pixels.mean() < 10
+    assert line.frame(16).pixels.mean() > 230
+    assert "has hung up; reconnecting" in line.log
+
+
+def test_a_killed_camera_process_comes_back_without_losing_a_part(line, twin, until):
+    line.start(kind="twin", socket=twin.socket)
+    until(lambda: line.status.camera_ready, "the camera")
+    twin.start_belt()
+    until(lambda: line.status.triggers_pushed >= 3, "the first parts")
+    line.process.kill()
+    line.process.wait()
+    line.status.camera_ready = 0
+    line.start(kind="twin", socket=twin.socket)
+    line.finish()
+    assert sorted(line.triggers) == list(range(1, PARTS + 1))
+
+
+def test_a_device_that_is_not_there_is_waited_for(line, tmp_path, until):
+    line.start(kind="twin", socket=tmp_path / "camera.sock")
+    until(lambda: "does not answer" in line.log, "the message")
+    assert line.status.camera_ready == 0
+    twin = Twin(tmp_path, {})
+    try:
+        until(lambda: line.status.camera_ready, "the camera")
+    finally:
+        twin.process.terminate()
+        twin.process.wait()
+    until(lambda: not line.status.camera_ready, "the camera to be missed")
+
+
+def test_another_plan_than_the_worlds_is_refused(tmp_path):
+    World.create(tmp_path / "world", plan_parts(3, SEED))
+    command = [sys.executable, "-m", "tools.twin.camera", "--world", str(tmp_path / "world")]
+    command += ["--socket", str(tmp_path / "s"), "--seed", str(SEED + 1), "--parts", "3"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "are not those of the world" in ended.stderr
+
+
+def test_an_unknown_fault_is_refused(tmp_path):
+    World.create(tmp_path / "world", plan_parts(3, SEED))
+    command = [sys.executable, "-m", "tools.twin.camera", "--world", str(tmp_path / "world")]
+    command += [
+        "--socket",
+        str(tmp_path / "s"),
+        "--seed",
+        str(SEED),
+        "--parts",
+        "3",
+        "--faults",
+        '{"dorp": [1]}',
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "dorp" in ended.stderr
