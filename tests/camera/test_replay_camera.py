@@ -70,7 +70,7 @@ def test_a_corrupt_picture_is_a_part_with_its_reason(line, tmp_path):
     (tmp_path / "parts" / "0.png").write_bytes(b"")
     whole = (tmp_path / "parts" / "1.png").read_bytes()
     (tmp_path / "parts" / "1.png").write_bytes(whole[: len(whole) // 2])
-    ok, jpeg = cv2.imencode(".jpg", picture(300, 200))
+    _, jpeg = cv2.imencode(".jpg", picture(300, 200))
     (tmp_path / "parts" / "2.jpg").write_bytes(bytes(jpeg)[: len(jpeg) // 2])
     line.run(kind="replay", path=tmp_path / "parts", **FAST)
     assert sorted(line.triggers) == [1, 2, 3, 4, 5]
