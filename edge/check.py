@@ -6,6 +6,7 @@ from edge.camera.kinds import check as check_camera
 from edge.config import LineConfig, engine_path
 from edge.inspection.engines import load_pair
 from edge.service.machine import CpuPlan
+from engines.manifest import EngineManifest
 
 
 def explain(config: LineConfig) -> Table:
@@ -30,13 +31,10 @@ def explain(config: LineConfig) -> Table:
     )
     table.add_row(
         "gate",
-        f"{gate.manifest.name}, {gate.manifest.input.width}x{gate.manifest.input.height}, {gate.manifest.precision.scheme}",
+        _engine_text(gate.manifest),
     )
     if classifier:
-        spec = classifier.manifest
-        table.add_row(
-            "classifier", f"{spec.name}, {spec.input.width}x{spec.input.height}, {spec.precision.scheme}"
-        )
+        table.add_row("classifier", _engine_text(classifier.manifest))
     else:
         table.add_row("classifier", "none: uncertain parts are rejected")
     table.add_row("classes", ", ".join(gate.manifest.classes))
@@ -61,3 +59,8 @@ def explain(config: LineConfig) -> Table:
         "CPUs", f"loop {'any' if cpus.loop is None else cpus.loop}, others {list(cpus.others) or 'any'}"
     )
     return table
+
+
+def _engine_text(manifest: EngineManifest) -> str:
+    size = f"{manifest.input.width}x{manifest.input.height}"
+    return f"{manifest.name}, {size}, {manifest.precision.scheme}"

@@ -43,9 +43,7 @@ def build_report(
         overruns=collector.overruns,
         gate_share=collector.gate_share,
         stage_ms={name: percentiles(histogram) for name, histogram in collector.stages.items()},
-        plc=PlcCounts(
-            writes=status.plc_writes, unconfirmed=status.plc_unconfirmed, reconnects=status.plc_reconnects
-        ),
+        plc=_plc(running, twin),
         bins=_bins(collector, twin),
         lost_records=running.lost_records + max(0, status.triggers_pushed - collector.parts),
         duplicate_verdicts=collector.duplicates,
@@ -84,6 +82,18 @@ def _bins(collector: Collector, twin: Mapping[str, Any] | None) -> Bins:
         else:
             counts["wrong" if verdict is Verdict.PASS else "missed"] += 1
     return Bins(**counts)
+
+
+def _plc(running: "RunningLine", twin: Mapping[str, Any] | None) -> PlcCounts:
+    status = running.status
+    seen = [part["verdict_count"] for part in twin["parts"][: status.triggers_pushed]] if twin else []
+    return PlcCounts(
+        writes=status.plc_writes,
+        unconfirmed=status.plc_unconfirmed,
+        reconnects=status.plc_reconnects,
+        twice=sum(count > 1 for count in seen),
+        never=sum(count == 0 for count in seen),
+    )
 
 
 def write_report(report: RunReport, path: Path) -> None:

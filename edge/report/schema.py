@@ -40,11 +40,16 @@ class Truth(Settings):
 
 
 class PlcCounts(Settings):
-    """Verdict writes, those not acknowledged in time, and new connections after the first."""
+    """Verdict writes, those not acknowledged in time, and new connections after the first.
+
+    Twin only: ``twice`` and ``never`` count the parts for which the PLC itself got more than one verdict, or none.
+    """
 
     writes: int = 0
     unconfirmed: int = 0
     reconnects: int = 0
+    twice: int = 0
+    never: int = 0
 
 
 class Bins(Settings):
