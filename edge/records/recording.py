@@ -33,6 +33,7 @@ from edge.records.recorded import (
 log = logging.getLogger(__name__)
 
 QUEUE_PARTS = 64
+QUEUE_BYTES = 64 * 1024 * 1024
 _PIXELS_LESS = (FrameStatus.CORRUPT, FrameStatus.OVERSIZE)
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 
@@ -85,7 +86,9 @@ class Recorder:
         except OSError as error:
             raise RecordError(f"{directory}: a recording cannot be written here: {error.strerror}") from error
         self._good_bytes = 0
-        self._queue: queue.Queue[tuple[dict[str, Any], FrameView | None] | None] = queue.Queue(QUEUE_PARTS)
+        self._queue: queue.Queue[tuple[dict[str, Any], FrameView | None] | None] = queue.Queue(
+            max(4, min(QUEUE_PARTS, QUEUE_BYTES // region.slot_bytes))
+        )
         self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
         self._thread.start()
 
@@ -146,8 +149,8 @@ class Recorder:
         path = self._directory / name
         try:
             path.write_bytes(encode(view)) if self._format == "png" else np.save(path, picture_of(view))
-        except OSError as error:
-            self._tell(f"frames cannot be written: {error.strerror or error}")
+        except (OSError, ValueError) as error:
+            self._tell(f"frames cannot be written: {getattr(error, 'strerror', None) or error}")
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
             return RecordedFrame(MISSED, **known)

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import mmap
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -140,18 +141,17 @@ def work(descriptor: int, plan: Plan, camera: CameraModel) -> None:
                 return
             time.sleep(_POLL_S)
         queue.put(spec.index, pixels)
+        if queue.rendered == SLOTS:
+            os.nice(19)  # until here the belt stands still and everybody waits for us
 
 
 def main(argv: Sequence[str]) -> int:
     """Arguments: descriptor of the shared memory, plan as JSON."""
     values: dict[str, Any] = json.loads(argv[1])
     values["exposure_ev"] = {int(key): ev for key, ev in values["exposure_ev"].items()}
-    os.nice(19)
     cv2.setNumThreads(1)
-    try:
-        work(int(argv[0]), Plan(**values), CameraModel())
-    except KeyboardInterrupt:
-        return 0
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the device ends this process
+    work(int(argv[0]), Plan(**values), CameraModel())
     return 0
 
 
