@@ -30,6 +30,7 @@ class Child:
     def __init__(self, name: str, arguments: list[str]) -> None:
         self.name = name
         self._arguments = arguments
+        self.restarts = 0
         self._start()
 
     def _start(self) -> None:
@@ -51,6 +52,7 @@ class Child:
     def restart(self, arguments: list[str]) -> None:
         """A new process in its place."""
         self._arguments = arguments
+        self.restarts += 1
         self._start()
 
     def wait_ready(self, stopping: list[int]) -> str:
@@ -88,7 +90,6 @@ def run(options: argparse.Namespace) -> None:
     specs = plan_parts(options.parts, options.seed, options.defect_share)
     world = World.create(options.world, specs, profile=options.speed)
     children: list[Child] = []
-    plc_restarts = 0
     try:
         plc = Child("plc", _plc_arguments(options, options.plc_port))
         children.append(plc)
@@ -98,19 +99,18 @@ def run(options: argparse.Namespace) -> None:
         children.append(camera)
         camera.wait_ready(stopping)
         print(f"ready port={port}", flush=True)
-        plc_restarts = _watch(plc, camera, _plc_arguments(options, port), stopping)
+        _watch(plc, camera, _plc_arguments(options, port), stopping)
     except _StoppedError:
         pass
     finally:
         for child in children:
             child.end()
         if options.report:
-            _write_report(options.report, world, plc_restarts)
+            _write_report(options.report, world, children[0].restarts if children else 0)
 
 
-def _watch(plc: Child, camera: Child, plc_arguments: list[str], stopping: list[int]) -> int:
-    """Switches a dead PLC on again, as a power cycle would; returns how often."""
-    restarts = 0
+def _watch(plc: Child, camera: Child, plc_arguments: list[str], stopping: list[int]) -> None:
+    """Switches a dead PLC on again, as a power cycle would."""
     while not stopping:
         time.sleep(0.05)
         if camera.exit_code not in {None, 0}:
@@ -123,10 +123,8 @@ def _watch(plc: Child, camera: Child, plc_arguments: list[str], stopping: list[i
             flush=True,
         )
         time.sleep(POWER_CYCLE_S)
-        restarts += 1
         plc.restart(plc_arguments)
         plc.wait_ready(stopping)
-    return restarts
 
 
 def _plc_arguments(options: argparse.Namespace, port: int) -> list[str]:
