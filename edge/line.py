@@ -134,7 +134,7 @@ class Line:
 
     def _drained(self) -> bool:
         status = self.running.status
-        return status.parts_tracked == 0 and self.running.collector.parts >= status.triggers_pushed
+        return status.parts_tracked == 0 and self.running.collector.seen >= status.triggers_pushed
 
     def _way_s(self) -> float:
         return self.config.plc.ejector.camera_to_ejector_mm / 1000 / self.config.conveyor.m_per_s
@@ -146,6 +146,7 @@ class Line:
             if child.process:
                 _wait(child, 2.0)
         self._collect()
+        self.running.collector.close()
         self.running.restarts = {child.name: child.restarts for child in self._group.children}
         tick(self.running)
         if self.running.twin:

@@ -13,6 +13,7 @@ from edge.report.schema import Percentiles, Span, VerdictCounts
 
 Record = Any  # one row of PART_RECORD_DTYPE
 _LAST_REJECTS = 8
+_MOST_UNANSWERED = 4096
 
 
 def _engine_ns(r: Record) -> int:
@@ -56,6 +57,8 @@ class Collector:
     """Remember the final verdict of every part (a byte each); only where the truth is known and the run ends."""
     finals: bytearray = field(default_factory=bytearray)
     parts: int = 0
+    superseded: int = 0
+    """Verdicts that came after actuation had rejected the part for want of one; never sent, never counted."""
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     routes: Counter[Route] = field(default_factory=Counter)
@@ -71,11 +74,30 @@ class Collector:
     last_latency_ns: int = 0
     _recent_ids: deque[int] = field(default_factory=lambda: deque(maxlen=4096))
     _recent_set: set[int] = field(default_factory=set)
+    _unanswered: dict[int, Record] = field(default_factory=dict)
 
     def add(self, records: NDArray[np.void]) -> None:
         """Takes finished records, oldest first."""
         for record in records:
+            result = PlcResult(int(record["plc_result"]))
+            if result is PlcResult.SUPERSEDED:
+                self.superseded += 1
+            elif result is PlcResult.PENDING and len(self._unanswered) < _MOST_UNANSWERED:
+                self._unanswered[int(record["part_id"])] = record.copy()
+            else:
+                self._unanswered.pop(int(record["part_id"]), None)
+                self._add(record)
+
+    def close(self) -> None:
+        """Counts the parts for which actuation never answered: nobody confirmed anything, so they are rejects."""
+        for record in self._unanswered.values():
             self._add(record)
+        self._unanswered.clear()
+
+    @property
+    def seen(self) -> int:
+        """Parts that are accounted for, counted or waiting for an answer."""
+        return self.parts + len(self._unanswered)
 
     def _add(self, r: Record) -> None:
         self.parts += 1

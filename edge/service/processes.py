@@ -53,10 +53,10 @@ class Child:
     def last_words(self) -> str:
         """The end of its log, for the message that it has gone."""
         try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             return ""
-        return lines[-1] if lines else ""
+        return "; ".join([line for line in lines if line and not line.startswith(" ")][-2:])
 
     def restart_if_due(self, now_s: float) -> bool:
         """Starts a dead process again, with a growing pause; True when it was started now."""
