@@ -302,7 +302,9 @@ class RecordRing:
         ack_ns: int,
     ) -> None:
         """Writes the actuation half of a record: what finally held for the part."""
-    def append_unjudged(self, *, part_id: int, encoder_count: int, triggered_ns: int, deadline_ns: int) -> int:
+    def append_unjudged(
+        self, *, part_id: int, encoder_count: int, triggered_ns: int, deadline_ns: int
+    ) -> int:
         """Begins a record for a part that inspection gave no verdict; returns its index."""
     def reader(self) -> RecordReader: ...
 
@@ -352,7 +354,13 @@ class RoutingRow:
     """Thresholds that hold up to a line speed; see core/routing.hpp."""
 
     def __init__(
-        self, *, speed_um_per_s: int, gate_good: float, gate_defect: float, gate_empty: float, classifier_good: float
+        self,
+        *,
+        speed_um_per_s: int,
+        gate_good: float,
+        gate_defect: float,
+        gate_empty: float,
+        classifier_good: float,
     ) -> None: ...
 
 class LoopSettings:
@@ -380,7 +388,12 @@ class LoopSettings:
 
 class InspectionLoop:
     def __init__(
-        self, region: Region, records: RecordRing, settings: LoopSettings, gate: EngineSlot, classifier: EngineSlot | None
+        self,
+        region: Region,
+        records: RecordRing,
+        settings: LoopSettings,
+        gate: EngineSlot,
+        classifier: EngineSlot | None,
     ) -> None: ...
     def start(self) -> None: ...
     def stop(self) -> None:

@@ -37,7 +37,9 @@ class TwinProcess:
         self._failed = False
 
     @classmethod
-    def start(cls, folder: Path, config: LineConfig, request: TwinRequest, group: ProcessGroup) -> "TwinProcess":
+    def start(
+        cls, folder: Path, config: LineConfig, request: TwinRequest, group: ProcessGroup
+    ) -> "TwinProcess":
         """Starts it and waits until it listens. Raises TwinError with its last words when it does not."""
         has_camera = isinstance(config.camera, TwinSettings)
         port = config.plc.port if "port" in config.plc.model_fields_set else _free_port()
@@ -46,8 +48,22 @@ class TwinProcess:
         command = ["tools.twin", "line" if has_camera else "plc"]
         if has_camera:
             speed = request.speed or f"{config.conveyor.m_per_s:g}"
-            command += ["--world", str(folder / "world"), "--parts", str(request.parts), "--seed", str(request.seed)]
-            command += ["--speed", speed, "--plc-port", str(port), "--camera-socket", str(folder / "camera.sock")]
+            command += [
+                "--world",
+                str(folder / "world"),
+                "--parts",
+                str(request.parts),
+                "--seed",
+                str(request.seed),
+            ]
+            command += [
+                "--speed",
+                speed,
+                "--plc-port",
+                str(port),
+                "--camera-socket",
+                str(folder / "camera.sock"),
+            ]
             command += ["--report", str(folder / "twin.json"), "--mode", config.plc.mode]
             if request.defect_share is not None:
                 command += ["--defect-share", f"{request.defect_share:g}"]
