@@ -104,13 +104,15 @@ def frame_view(pixels: NDArray[np.uint8], width: int, height: int, channels: int
     return pixels[:size].reshape(shape)
 
 
-def oversize_text(what: str, width: int, height: int, channels: int, slot_bytes: int) -> str:
+def oversize_text(what: str, frame: Frame, slot_bytes: int) -> str:
     """One sentence on a frame that is larger than a slot, with the setting that mends it."""
-    needed_mib = width * height * channels / (1024 * 1024)
+    channels = CHANNELS[frame.pixel_format]
+    needed_mib = frame.width * frame.height * channels / (1024 * 1024)
+    mend_mib = np.ceil(needed_mib * 10) / 10
     return (
-        f"{what}: {width}x{height} with {channels} byte(s) per pixel needs {needed_mib:.2f} MiB, a slot has "
-        f"{slot_bytes / (1024 * 1024):.2f}; rejected as frame_oversize. Raise camera.max_frame_mib to "
-        f"{np.ceil(needed_mib * 10) / 10:.1f}"
+        f"{what}: {frame.width}x{frame.height} with {channels} byte(s) per pixel needs {needed_mib:.2f} MiB, "
+        f"a slot has {slot_bytes / (1024 * 1024):.2f}; rejected as frame_oversize. "
+        f"Raise camera.max_frame_mib to {mend_mib:.1f}"
     )
 
 

@@ -89,7 +89,7 @@ class RecordingCamera(Camera):
         picture = self._ahead[1]
         stride = recorded.width * CHANNELS[pixel_format]
         if picture is not None:
-            filled = fill(pixels, picture, pixel_format, f"recorded part {part.part_id}")
+            filled = fill(pixels, picture, pixel_format)
             stride, status = filled.stride, status if filled.status is FrameStatus.OK else filled.status
         else:
             stride, status = 0, status if recorded.state != STORED else FrameStatus.CORRUPT

@@ -50,7 +50,10 @@ class ReplayCamera(Camera):
         except CameraError as error:
             log.warning("%s; part %d is rejected as frame_corrupt", error, self._index)
             return Frame.without_pixels(FrameStatus.CORRUPT, self._format)
-        return fill(pixels, decoded, self._format, str(picture.path))
+        frame = fill(pixels, decoded, self._format)
+        if frame.status is FrameStatus.OVERSIZE:
+            log.warning("%s", oversize_text(str(picture.path), frame, pixels.size))
+        return frame
 
     def labels(self) -> Labels | None:
         """The classes of the pictures, where a folder or the manifest names them."""
@@ -63,15 +66,12 @@ class ReplayCamera(Camera):
         return len(self._pictures)
 
 
-def fill(
-    pixels: NDArray[np.uint8], picture: NDArray[np.uint8], pixel_format: PixelFormat, what: str
-) -> Frame:
-    """Copies a picture into a slot; one that is too large becomes a frame without pixels and a log line."""
+def fill(pixels: NDArray[np.uint8], picture: NDArray[np.uint8], pixel_format: PixelFormat) -> Frame:
+    """Copies a picture into a slot; one that is too large becomes a frame without pixels."""
     height, width = picture.shape[:2]
     channels = CHANNELS[pixel_format]
     view = frame_view(pixels, width, height, channels)
     if view is None:
-        log.warning("%s", oversize_text(what, width, height, channels, pixels.size))
         return Frame(width, height, 0, pixel_format, FrameStatus.OVERSIZE)
     np.copyto(view, picture)
     return Frame(width, height, width * channels, pixel_format)

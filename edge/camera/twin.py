@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ class TwinCamera(Camera):
         self._path = settings.socket
         self._socket: socket.socket | None = None
         self._header = bytearray(HEADER.size)
+        self._told_oversize = False
 
     @staticmethod
     def check(settings: TwinSettings) -> None:
@@ -97,29 +99,36 @@ class TwinCamera(Camera):
             raise CameraError(f"{self._path}: the twin camera has hung up")
 
     def _frame(self, message: Message, pixels: NDArray[np.uint8]) -> Frame:
-        pixel_format = PixelFormat(message.pixel_format)
-        channels = CHANNELS[pixel_format]
-        needed = message.width * message.height * channels
-        status = FrameStatus.OK if message.length == needed else FrameStatus.INCOMPLETE
-        stride = message.width * channels
-        if max(message.length, needed) > pixels.size:
-            what = f"{self._path}: frame {message.frame_id}"
-            log.warning("%s", oversize_text(what, message.width, message.height, channels, pixels.size))
-            status, stride = FrameStatus.OVERSIZE, 0
-            self._discard(message.length)
-        else:
-            self._receive(pixels.data[: message.length])
-        return Frame(
+        try:
+            pixel_format = PixelFormat(message.pixel_format)
+        except ValueError:
+            raise CameraError(
+                f"{self._path}: frame {message.frame_id} of unknown pixel format {message.pixel_format}"
+            ) from None
+        stride = message.width * CHANNELS[pixel_format]
+        needed = stride * message.height
+        frame = Frame(
             message.width,
             message.height,
             stride,
             pixel_format,
-            status,
+            FrameStatus.OK if message.length == needed else FrameStatus.INCOMPLETE,
             message.frame_id,
             message.trigger_id,
             message.encoder_count,
             message.stamp_ns,
         )
+        if max(message.length, needed) > pixels.size:
+            self._discard(message.length)
+            self._tell_oversize(frame, pixels.size)
+            return replace(frame, stride=0, status=FrameStatus.OVERSIZE)
+        self._receive(pixels.data[: message.length])
+        return frame
+
+    def _tell_oversize(self, frame: Frame, slot_bytes: int) -> None:
+        if not self._told_oversize:
+            self._told_oversize = True
+            log.warning("%s", oversize_text(f"{self._path}, every frame", frame, slot_bytes))
 
     def _discard(self, length: int) -> None:
         bin_ = memoryview(bytearray(65536))

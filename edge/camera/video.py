@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge._core import PixelFormat, now_ns
-from edge.camera.base import Camera, EndOfStream, Outcome, Target
+from edge._core import FrameStatus, PixelFormat, now_ns
+from edge.camera.base import Camera, EndOfStream, Outcome, Target, oversize_text
 from edge.camera.replay import FORMATS, fill
 from edge.camera.settings import VideoSettings
 from edge.errors import CameraError
@@ -71,9 +71,10 @@ class VideoCamera(Camera):
             picture = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
         elif self._format is PixelFormat.BGR8 and picture.ndim == 2:
             picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
-        frame = fill(
-            target(), np.asarray(picture), self._format, f"{self._settings.source} frame {self._shown}"
-        )
+        pixels = target()
+        frame = fill(pixels, np.asarray(picture), self._format)
+        if frame.status is FrameStatus.OVERSIZE and self._shown == 1:
+            log.warning("%s", oversize_text(f"{self._settings.source}, every frame", frame, pixels.size))
         return replace(frame, exposure_end_ns=exposure_end_ns) if self.pitch_mm is None else frame
 
     def close(self) -> None:

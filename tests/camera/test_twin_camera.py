@@ -1,4 +1,5 @@
 import json
+import socket
 import subprocess
 import sys
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from edge._core import FrameStatus, PixelFormat, now_ns
+from edge.camera.twin_wire import END, FRAME, HEADER, HELLO, TRIGGER, Message
 from tools.twin.parts import plan_parts
 from tools.twin.render import CameraModel, render
 from tools.twin.world import World
@@ -108,6 +110,44 @@ def test_a_device_that_is_not_there_is_waited_for(line, tmp_path, until):
         twin.process.terminate()
         twin.process.wait()
     until(lambda: not line.status.camera_ready, "the camera to be missed")
+
+
+def test_a_frame_larger_than_a_slot_leaves_the_stream_in_step(small_line, twin, until):
+    run(small_line, twin, until)
+    assert sorted(small_line.triggers) == list(range(1, PARTS + 1))
+    assert small_line.frame(1).status == FrameStatus.OVERSIZE
+    assert (small_line.frame(2).width, small_line.frame(2).height) == (640, 480)
+    assert small_line.log.count("Raise camera.max_frame_mib to 0.3") == 1
+
+
+GARBAGE = {
+    "unknown kind": Message(77).pack(),
+    "unknown pixel format": Message(FRAME, width=2, height=2, length=4, pixel_format=99).pack(),
+    "stopped in mid-message": Message(FRAME, width=8, height=8, length=64, pixel_format=1).pack() + b"abc",
+    "hung up": Message(TRIGGER).pack()[:20],
+}
+
+
+@pytest.mark.parametrize("text", GARBAGE)
+def test_a_device_that_talks_nonsense_is_connected_to_again(line, tmp_path, until, text):
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.settimeout(20)
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(1)
+        line.start(kind="twin", socket=tmp_path / "s")
+        first, _ = listener.accept()
+        assert Message.unpack(first.recv(HEADER.size)) == Message(HELLO, trigger_id=0)
+        first.sendall(GARBAGE[text])
+        if text == "hung up":
+            first.close()
+        second, _ = listener.accept()
+        second.sendall(Message(TRIGGER, trigger_id=1).pack() + Message(END).pack())
+        line.finish()
+        assert text in line.log
+        assert sorted(line.triggers) == [1]
+        assert line.stop() == 0
+        second.close()
+        first.close()
 
 
 def test_another_plan_than_the_worlds_is_refused(tmp_path):
