@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from edge._core import FrameStatus, PixelFormat
 from edge.camera.labels import Labels
-from edge.errors import CameraError
 
 CHANNELS = {PixelFormat.MONO8: 1, PixelFormat.BAYER_RG8: 1, PixelFormat.BGR8: 3, PixelFormat.BGRA8: 4}
 """Bytes per pixel."""
@@ -114,17 +113,3 @@ def oversize_text(what: str, frame: Frame, slot_bytes: int) -> str:
         f"a slot has {slot_bytes / (1024 * 1024):.2f}; rejected as frame_oversize. "
         f"Raise camera.max_frame_mib to {mend_mib:.1f}"
     )
-
-
-__all__ = [
-    "CHANNELS",
-    "Camera",
-    "CameraError",
-    "EndOfStream",
-    "Frame",
-    "Outcome",
-    "Target",
-    "Trigger",
-    "frame_view",
-    "oversize_text",
-]
