@@ -133,17 +133,29 @@ void Preprocess::prepare(const Geometry& g) {
       sampling_for(settings_.area, roi.width, roi.height, settings_.out_width, settings_.out_height);
   fill_windows(sampling, roi.width, settings_.out_width, roi.x, cols_);
   fill_windows(sampling, roi.height, settings_.out_height, roi.y, rows_);
+  const int width = static_cast<int>(g.width);
+  const int height = static_cast<int>(g.height);
+  const bool mosaic = g.format == PixelFormat::BAYER_RG8;
+  if (mosaic) {
+    move_ring_inwards(width, cols_, mosaic_cols_);
+    move_ring_inwards(height, rows_, mosaic_rows_);
+  }
+  prepared_ = g;
+  is_sparse_ =
+      sampling == Sampling::BILINEAR &&
+      sparse_.prepare(mosaic ? mosaic_rows_ : rows_, mosaic ? mosaic_cols_ : cols_, width, height, g.format);
+  if (is_sparse_) return;
+
   for (Plane& plane : planes_) plane.clear();
   column_start_.clear();
-  if (g.format == PixelFormat::BAYER_RG8) {
-    build_mosaic(g);
+  if (mosaic) {
+    build_mosaic(width, height);
   } else {
     build_plain(bytes_per_pixel(g.format));
   }
   // The column sums read whole vectors, past the last weight that is not zero.
   const auto sums = static_cast<std::size_t>(bytes_ + (columns_ + 1) * kLanes);
   for (int p = 0; p < plane_count_; ++p) planes_[static_cast<std::size_t>(p)].sums.assign(sums, 0);
-  prepared_ = g;
 }
 
 void Preprocess::build_plain(int bytes_per_pixel) {
@@ -171,15 +183,11 @@ void Preprocess::build_plain(int bytes_per_pixel) {
 // Three planes hold what a mosaic needs: even rows (R G R G), odd rows (G B G B), and the greens once more
 // for their neighbours above and below. Within a plane even and odd bytes are different colours with
 // different weights.
-void Preprocess::build_mosaic(const Geometry& g) {
+void Preprocess::build_mosaic(int width, int height) {
   plane_count_ = 3;
   auto& [even_rows, odd_rows, greens] = planes_;
-  const int width = static_cast<int>(g.width);
-  const int height = static_cast<int>(g.height);
-
-  move_ring_inwards(height, rows_, scratch_);
-  for (int i = 0; i < scratch_.size(); ++i) {
-    const Windows::View window = scratch_[i];
+  for (int i = 0; i < mosaic_rows_.size(); ++i) {
+    const Windows::View window = mosaic_rows_[i];
     for (Plane& plane : planes_) plane.tap_begin.push_back(plane.taps.size());
     for (int y = std::max(window.first - 1, 0); y <= std::min(window.last() + 1, height - 1); ++y) {
       const MosaicWeights w = mosaic_weights(window, height, y);
@@ -194,13 +202,12 @@ void Preprocess::build_mosaic(const Geometry& g) {
   }
   for (Plane& plane : planes_) plane.tap_begin.push_back(plane.taps.size());
 
-  move_ring_inwards(width, cols_, scratch_);
   const auto first_of = [](const Windows::View& window) { return std::max(window.first - 1, 0) & ~1; };
-  origin_ = first_of(scratch_[0]);
-  bytes_ = std::min(scratch_[scratch_.size() - 1].last() + 2, width) - origin_;
-  columns_ = kernels::whole_vectors(scratch_.widest() + 3);
-  for (int i = 0; i < scratch_.size(); ++i) {
-    const Windows::View window = scratch_[i];
+  origin_ = first_of(mosaic_cols_[0]);
+  bytes_ = std::min(mosaic_cols_[mosaic_cols_.size() - 1].last() + 2, width) - origin_;
+  columns_ = kernels::whole_vectors(mosaic_cols_.widest() + 3);
+  for (int i = 0; i < mosaic_cols_.size(); ++i) {
+    const Windows::View window = mosaic_cols_[i];
     const int first = first_of(window);
     column_start_.push_back(first - origin_);
     for (int x = first; x < first + columns_; ++x) {
@@ -299,10 +306,15 @@ FrameStats Preprocess::run(const uint8_t* pixels, const Geometry& geometry, void
   prepare(geometry);
   Brightness brightness;
   for (int row = 0; row < settings_.out_height; ++row) {
-    for (int p = 0; p < plane_count_; ++p) {
-      sum_rows(pixels, geometry.stride, row, planes_[static_cast<std::size_t>(p)]);
+    if (is_sparse_) {
+      sparse_.row(pixels, geometry.stride, row, channels_[0].data(), channels_[1].data(),
+                  channels_[2].data());
+    } else {
+      for (int p = 0; p < plane_count_; ++p) {
+        sum_rows(pixels, geometry.stride, row, planes_[static_cast<std::size_t>(p)]);
+      }
+      sum_columns();
     }
-    sum_columns();
     emit(row, out, brightness);
   }
   const double count = static_cast<double>(settings_.out_width) * settings_.out_height;

@@ -9,6 +9,7 @@
 
 #include "frame.hpp"
 #include "resample.hpp"
+#include "sparse_bilinear.hpp"
 
 namespace edge {
 
@@ -89,7 +90,7 @@ class Preprocess {
   };
 
   void build_plain(int bytes_per_pixel);
-  void build_mosaic(const Geometry& geometry);
+  void build_mosaic(int width, int height);
   void sum_rows(const uint8_t* pixels, int64_t stride, int out_row, Plane& plane) const;
   void sum_columns();
   void emit(int out_row, void* out, Brightness& brightness);
@@ -101,7 +102,10 @@ class Preprocess {
   Geometry prepared_{0, 0, 0, PixelFormat::MONO8};
   Windows rows_;
   Windows cols_;
-  Windows scratch_;
+  Windows mosaic_rows_;
+  Windows mosaic_cols_;
+  SparseBilinear sparse_;
+  bool is_sparse_ = false;
   std::array<Plane, 3> planes_;
   int plane_count_ = 0;
   int origin_ = 0;   // first source column of `sums`

@@ -3,14 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
-// One binary for old and new x86 processors: the loader picks. Sanitizers run before the picking is possible,
-// other processors need none (NEON is always there).
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define EDGE_MULTIVERSION __attribute__((target_clones("avx2", "default")))
-#else
-#define EDGE_MULTIVERSION
-#endif
+#include "multiversion.hpp"
+
 #define EDGE_INLINE inline __attribute__((always_inline))
 
 namespace edge::kernels {
