@@ -1,0 +1,141 @@
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "check.hpp"
+#include "line_files.hpp"
+#include "loop.hpp"
+
+using namespace edge;
+
+namespace {
+
+constexpr uint64_t kParts = 300;
+constexpr uint32_t kSize = 16;
+
+// An engine that says "good" for bright frames and is unsure of dark ones.
+struct Judge {
+  explicit Judge(float unsure) : unsure(unsure) {}
+  Engine engine() {
+    PreprocessSettings settings;
+    settings.out_width = settings.out_height = 4;
+    Engine e{Preprocess(settings), nullptr, scores, 3, nullptr};
+    input.resize(e.preprocess.elements());
+    e.input = input.data();
+    e.run = [this] {
+      scores[1] = input[0] > 0.5F ? 1.0F : unsure;
+      scores[2] = 1.0F - scores[1];
+      return true;
+    };
+    return e;
+  }
+  float unsure;
+  float scores[3] = {0, 0, 0};
+  std::vector<float> input;
+};
+
+void show_parts(Region& region) {
+  for (uint64_t id = 1; id <= kParts; ++id) {
+    region.push_trigger({id, static_cast<int64_t>(id), now_ns()});
+    std::optional<uint64_t> slot = region.claim();
+    while (!slot) {
+      std::this_thread::yield();
+      slot = region.claim();
+    }
+    std::fill_n(region.pixels(*slot), kSize * kSize, id % 2 == 0 ? uint8_t{200} : uint8_t{60});
+    FrameHeader frame{};
+    frame.frame_id = frame.trigger_id = id;
+    frame.exposure_end_ns = now_ns();
+    frame.width = frame.height = frame.stride = kSize;
+    frame.pixel_format = PixelFormat::MONO8;
+    region.publish(*slot, frame);
+  }
+}
+
+LoopSettings patient_settings() {
+  LoopSettings s;
+  s.budget_cap_ns = 60 * kSecond;  // sanitizers are slow; time is not what is tested here
+  s.window_um = 100'000'000;
+  s.frame_timeout_ns = 60 * kSecond;
+  s.routing = {{2'000'000, 0.9F, 0.9F, 0.9F, 0.5F}};
+  s.warmup_runs = 3;
+  return s;
+}
+
+}  // namespace
+
+TEST(every_part_gets_one_verdict_while_camera_actuation_and_recorder_run_beside_the_loop) {
+  const LineFiles files("loop");
+  auto region = Region::create(files.region(), 4, kSize * kSize);
+  auto ring = RecordRing::create(files.ring(), 1024);
+  Judge gate(0.3F), classifier(0.8F);
+  InspectionLoop loop(region, ring, patient_settings(), gate.engine(),
+                      std::make_unique<Engine>(classifier.engine()));
+  VerdictRing::Reader verdicts = region->header().verdicts.reader();
+  loop.start();
+  while (region->status().loop_state != static_cast<int64_t>(LoopState::READY)) std::this_thread::yield();
+
+  std::thread camera([&] { show_parts(*region); });
+  std::vector<int> decided(kParts + 1, 0);
+  std::atomic<int> by_gate{0}, by_classifier{0}, wrong{0};
+  std::thread actuation([&] {
+    VerdictEntry entry;
+    for (uint64_t got = 0; got < kParts;) {
+      const uint32_t seen = region->header().actuation_bell.count();
+      while (verdicts.read(entry)) {
+        got++;
+        decided[entry.part_id]++;
+        (entry.route == Route::GATE ? by_gate : by_classifier)++;
+        if (entry.verdict != Verdict::PASS) wrong++;
+        ring->acknowledge(entry.record_index, {1, 2, 3, entry.verdict, entry.reason, PlcResult::ACKED, {}});
+      }
+      if (got < kParts) region->header().actuation_bell.wait(seen, now_ns() + 10 * kMillisecond);
+    }
+  });
+  RecordRing::Reader reader(ring, 0);
+  uint64_t recorded = 0;
+  while (recorded < kParts) recorded += reader.read(64, 60 * kSecond).size();
+  camera.join();
+  actuation.join();
+  loop.stop();
+
+  for (uint64_t id = 1; id <= kParts; ++id) CHECK(decided[id] == 1);
+  CHECK(wrong == 0);
+  CHECK(by_gate == kParts / 2);
+  CHECK(by_classifier == kParts / 2);
+  CHECK(reader.lost() == 0);
+  CHECK(!loop.running());
+}
+
+TEST(stop_ends_a_loop_that_waits) {
+  const LineFiles files("stop");
+  auto region = Region::create(files.region(), 2, 64);
+  auto ring = RecordRing::create(files.ring(), 16);
+  Judge gate(0.3F);
+  InspectionLoop loop(region, ring, patient_settings(), gate.engine(), nullptr);
+  loop.start();
+  while (region->status().loop_beat_ns == 0) std::this_thread::yield();
+  loop.stop();
+  CHECK(!loop.running());
+  CHECK(region->status().loop_state == static_cast<int64_t>(LoopState::STOPPED));
+}
+
+TEST(quantiles_are_never_too_small_and_within_their_bucket) {
+  Histogram h;
+  for (int64_t v = 1; v <= 100'000; ++v) h.add(v * 100);
+  for (const double q : {0.5, 0.99, 0.999}) {
+    const double exact = q * 100'000 * 100;
+    CHECK(static_cast<double>(h.quantile(q)) >= exact);
+    CHECK(static_cast<double>(h.quantile(q)) <= exact * 1.01);
+  }
+  CHECK(h.max() == 10'000'000);
+  SlidingQuantile s(1000, 0.999);
+  CHECK(s.value() == 0);
+  for (int i = 0; i < 1000; ++i) s.add(i == 500 ? 9'000'000 : 1000);
+  CHECK(s.value() >= 1000 && s.value() < 1100);  // the one outlier is the last thousandth
+  for (int i = 0; i < 10; ++i) s.add(5'000'000);
+  CHECK(s.value() >= 5'000'000);
+  for (int i = 0; i < 1000; ++i) s.add(2000);
+  CHECK(s.value() < 2100);
+}
