@@ -17,7 +17,7 @@ class EjectorSettings(Settings):
 
     camera_to_ejector_mm: float = Field(default=400.0, gt=0, le=100_000)
     """From the centre of a part at its trigger to the nozzle."""
-    pulse_mm: float = Field(default=40.0, gt=0, le=1_000)
+    pulse_mm: float = Field(default=50.0, gt=0, le=1_000)
     """Belt travel during one pulse, centred on the part; less than the pitch of the parts."""
     lead_ms: float = Field(default=8.0, ge=0, le=1_000)
     """From writing the coil to air at the nozzle."""

@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 REGISTERS = 256
@@ -45,10 +46,8 @@ class FaultyPlc:
     def hang_up(self) -> None:
         """Drops every connection."""
         for sock in self._open:
-            try:
+            with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         self._open.clear()
 
     def _accept(self) -> None:
@@ -85,10 +84,7 @@ class FaultyPlc:
         if behaviour == "garbage":
             sock.sendall(b"\xde\xad\xbe\xef" * 8)
             return
-        if behaviour == "exception":
-            reply = bytes((request[0] | 0x80, 4))
-        else:
-            reply = self._execute(request)
+        reply = bytes((request[0] | 0x80, 4)) if behaviour == "exception" else self._execute(request)
         if behaviour == "wrong_echo":
             reply = reply[:1] + bytes((reply[1] ^ 1,)) + reply[2:]
         if behaviour == "slow":

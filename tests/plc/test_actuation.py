@@ -23,7 +23,8 @@ def every_third_is_bad(part_id: int) -> Verdict:
 
 def bins_expected(world) -> list[int]:
     return [
-        BIN_REJECT if every_third_is_bad(i + 1) is Verdict.REJECT else BIN_GOOD for i in range(len(world.parts))
+        BIN_REJECT if every_third_is_bad(i + 1) is Verdict.REJECT else BIN_GOOD
+        for i in range(len(world.parts))
     ]
 
 
@@ -89,7 +90,9 @@ def test_plc_killed_in_mid_run_loses_no_part_and_the_line_comes_back(tmp_path):
         assert {r["final_verdict"] for r in unconfirmed} == {Verdict.REJECT}
         # Whatever the record calls a reject does not lie among the good parts, and nobody got two verdicts.
         bins = world.parts["bin"]
-        assert all(bins[r["part_id"] - 1] == BIN_REJECT for r in records if r["final_verdict"] == Verdict.REJECT)
+        assert all(
+            bins[r["part_id"] - 1] == BIN_REJECT for r in records if r["final_verdict"] == Verdict.REJECT
+        )
         assert world.parts["verdict_count"].max() == 1
         assert line.words().count("was lost") == 1
 

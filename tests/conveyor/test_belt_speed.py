@@ -1,0 +1,66 @@
+import pytest
+
+from edge.conveyor.settings import ConveyorSettings
+from edge.conveyor.speed import EncoderBelt, FixedBelt
+
+SETTINGS = ConveyorSettings(m_per_s=1.0, max_m_per_s=3.0, counts_per_mm=10)
+MS = 1_000_000
+
+
+def test_fixed_belt_moves_by_the_clock():
+    belt = FixedBelt(ConveyorSettings(m_per_s=1.5))
+    assert belt.position_mm(1_010 * MS) - belt.position_mm(1_000 * MS) == pytest.approx(15)
+    assert belt.trigger_position_mm(12345, 1_000 * MS) == belt.position_mm(1_000 * MS)
+
+
+def test_encoder_belt_is_carried_forward_between_readings():
+    belt = EncoderBelt(SETTINGS, 0)
+    belt.update(5_000, 2_000, 100 * MS)
+    start_mm = belt.position_mm(100 * MS)
+    assert belt.position_mm(150 * MS) - start_mm == pytest.approx(100)
+    assert belt.encoder_count(belt.position_mm(150 * MS)) == 6_000
+    belt.update(5_900, 2_000, 150 * MS)
+    assert belt.position_mm(150 * MS) - start_mm == pytest.approx(90)
+
+
+def test_first_reading_does_not_move_the_parts():
+    belt = EncoderBelt(SETTINGS, 0)
+    before_mm = belt.position_mm(100 * MS)
+    belt.update(4_000_000_000, 500, 100 * MS)
+    assert belt.position_mm(100 * MS) == before_mm
+
+
+def test_encoder_wrap_is_travel():
+    belt = EncoderBelt(SETTINGS, 0)
+    belt.update(0xFFFFFFFF - 99, 1_000, 0)
+    start_mm = belt.position_mm(0)
+    belt.update(100, 1_000, 20 * MS)
+    assert belt.position_mm(20 * MS) - start_mm == pytest.approx(20)
+    assert belt.jumps == 0
+    assert belt.trigger_position_mm(150, 25 * MS) - start_mm == pytest.approx(25)
+
+
+def test_encoder_that_starts_anew_is_no_travel():
+    belt = EncoderBelt(SETTINGS, 0)
+    belt.update(1_000_000, 1_000, 0)
+    start_mm = belt.position_mm(0)
+    belt.update(0, 1_000, 50 * MS)
+    assert belt.position_mm(50 * MS) - start_mm == pytest.approx(50)
+    assert belt.jumps == 1
+    belt.update(500, 1_000, 100 * MS)
+    assert belt.position_mm(100 * MS) - start_mm == pytest.approx(100)
+
+
+def test_impossible_speed_is_not_believed():
+    belt = EncoderBelt(SETTINGS, 0)
+    belt.update(0, 1_000, 0)
+    assert not belt.update(10, 60_000, 10 * MS)
+    assert belt.speed_m_per_s == 1.0
+
+
+def test_trigger_is_where_its_count_says_unless_the_camera_counts_otherwise():
+    belt = EncoderBelt(SETTINGS, 0)
+    belt.update(10_000, 1_000, 0)
+    start_mm = belt.position_mm(0)
+    assert belt.trigger_position_mm(10_105, 10 * MS) - start_mm == pytest.approx(10.5)
+    assert belt.trigger_position_mm(77, 10 * MS) - start_mm == pytest.approx(10)
