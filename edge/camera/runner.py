@@ -116,9 +116,11 @@ class Runner:
 
     def _handle(self, outcome: Outcome) -> None:
         if isinstance(outcome, Trigger):
+            stamp_ns = outcome.stamp_ns
             if self._camera.lockstep:
                 self._await_decisions()
-            self._region.push_trigger(outcome.trigger_id, outcome.encoder_count, outcome.stamp_ns)
+                stamp_ns = now_ns()  # the wait must not use up the time that the frame has
+            self._region.push_trigger(outcome.trigger_id, outcome.encoder_count, stamp_ns)
         elif isinstance(outcome, Frame):
             self._show(outcome if outcome.trigger_id is not None else self._announce(outcome))
 
