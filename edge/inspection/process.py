@@ -68,6 +68,8 @@ def inspect(region_path: str, records_path: str, config: InspectionConfig) -> No
     gc.collect()
     gc.freeze()
     gc.disable()
+    if config.priority:
+        _core.lock_memory()  # where it is permitted: a page fault costs the loop more than a verdict may take
     loop.start()
     while loop.running and not region.status.stop and not ended.is_set():
         ended.wait(_POLL_S)
