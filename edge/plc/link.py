@@ -213,10 +213,14 @@ class ModbusTcpLink:
         if self._socket is None or self.state is not LinkState.OPEN:
             return Reply(PlcResult.DISCONNECTED, sent_ns)
         try:
+            frame = self._frame(request)
             self._expect_silence(self._socket)
-            self._send(self._socket, request)
-            frame, ack_ns = self._receive(self._socket, deadline_ns)
-            return self._judge(request, frame, sent_ns, ack_ns)
+            sent_ns = time.monotonic_ns()
+            # One request at a time into an empty buffer: a short send means that the peer no longer reads.
+            if self._socket.send(frame) != len(frame):
+                raise _BadReplyError("the PLC no longer reads")
+            answer, ack_ns = self._receive(self._socket, deadline_ns)
+            return self._judge(request, answer, sent_ns, ack_ns)
         except TimeoutError:
             self.close("no answer within the time allowed")
             return Reply(PlcResult.TIMEOUT, sent_ns)
@@ -231,13 +235,10 @@ class ModbusTcpLink:
             return
         raise _BadReplyError("bytes that nobody asked for" if data else "the PLC closed the connection")
 
-    def _send(self, sock: socket.socket, request: ModbusPDU) -> None:
+    def _frame(self, request: ModbusPDU) -> bytes:
         self._transaction = self._transaction % 0xFFFF + 1
         unit = request.function_code.to_bytes(1, "big") + request.encode()
-        frame = self._framer.encode(unit, self._settings.unit_id, self._transaction)
-        # One request at a time into an empty buffer: a short send means that the peer no longer reads.
-        if sock.send(frame) != len(frame):
-            raise _BadReplyError("the PLC no longer reads")
+        return self._framer.encode(unit, self._settings.unit_id, self._transaction)
 
     def _receive(self, sock: socket.socket, deadline_ns: int) -> tuple[bytes, int]:
         """The reply to the last request, from its function code on, and when it was complete."""

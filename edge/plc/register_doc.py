@@ -1,5 +1,6 @@
 """The tables of docs/plc.md, from the register map and the settings' defaults."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 from edge._core import Reason, Verdict
@@ -41,7 +42,7 @@ def _block(block: Block, base: int) -> str:
     return _table(title, ("address", "name", "type", "unit", "meaning"), rows)
 
 
-def _table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(title: str, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [f"### {title}", "", _row(head), _row(("---",) * len(head))]
     return "\n".join([*lines, *(_row(row) for row in rows), ""])
 

@@ -15,6 +15,9 @@ from edge.errors import TwinError
 COILS, REGISTERS = 64, 256
 ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE = 1, 2, 3
 MAX_ADU_BYTES = 260
+WRITE_REGISTER = 6
+_READS = {1, 3, 4}
+_COIL_WRITES = {5, 15}
 
 
 class Program(Protocol):
@@ -23,14 +26,14 @@ class Program(Protocol):
     coils: list[bool]
     registers: list[int]
 
-    def before_request(self, now_ns: int) -> None:
-        """Called with the time at which the request was received."""
+    def before_read(self, now_ns: int) -> None:
+        """Registers or coils are about to be read."""
 
     def wrote_registers(self, address: int, count: int, now_ns: int) -> None:
-        """Called after registers have changed."""
+        """Registers were written by a request that arrived at ``now_ns``."""
 
     def wrote_coils(self, now_ns: int) -> None:
-        """Called after coils have been written."""
+        """Coils were written by a request that arrived at ``now_ns``."""
 
 
 class _RefusedError(Exception):
@@ -59,6 +62,11 @@ class ModbusServer:
         self._listener.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
         self.port = int(self._listener.getsockname()[1])
+
+    @property
+    def masters(self) -> int:
+        """Open connections."""
+        return len(self._buffers)
 
     def step(self, timeout_s: float) -> None:
         """Waits for requests for at most ``timeout_s`` and answers them."""
@@ -98,34 +106,47 @@ class ModbusServer:
             now_ns = time.monotonic_ns()
             if not data:
                 raise ConnectionError
-            rest, replies = self._answer_all(self._buffers[sock] + data, now_ns)
-            self._buffers[sock] = rest
-            if sock.send(replies) != len(replies):
-                raise ConnectionError
+            self._buffers[sock] += data
+            while (frame := self._next_frame(sock)) is not None:
+                self._answer_frame(sock, frame, now_ns)
         except OSError:
             # Gone, not Modbus, or no longer reading: in each case the connection is of no use.
             self._drop(sock)
 
-    def _answer_all(self, data: bytes, now_ns: int) -> tuple[bytes, bytes]:
-        replies = b""
-        while len(data) >= 8:
-            transaction, protocol, length, unit = struct.unpack_from(">HHHB", data)
-            if protocol != 0 or not 2 <= length <= MAX_ADU_BYTES - 6:
-                raise ConnectionError
-            if len(data) < 6 + length:
-                break
-            self._program.before_request(now_ns)
-            reply = self._answer(data[7 : 6 + length], now_ns)
-            replies += struct.pack(">HHHB", transaction, 0, len(reply) + 1, unit) + reply
-            data = data[6 + length :]
-        return data, replies
+    def _next_frame(self, sock: socket.socket) -> bytes | None:
+        data = self._buffers[sock]
+        if len(data) < 8:
+            return None
+        protocol, length = struct.unpack_from(">HH", data, 2)
+        if protocol != 0 or not 2 <= length <= MAX_ADU_BYTES - 6:
+            raise ConnectionError
+        if len(data) < 6 + length:
+            return None
+        self._buffers[sock] = data[6 + length :]
+        return data[: 6 + length]
 
-    def _answer(self, request: bytes, now_ns: int) -> bytes:
+    def _answer_frame(self, sock: socket.socket, frame: bytes, now_ns: int) -> None:
+        """Answers from the registers first; the program takes a write afterwards, with its time of arrival."""
+        request = frame[7:]
+        if request[0] in _READS:
+            self._program.before_read(now_ns)
+        reply = self._answer(request)
+        answered = sock.send(frame[:4] + struct.pack(">HB", len(reply) + 1, frame[6]) + reply)
+        if not reply[0] & 0x80 and request[0] not in _READS:
+            address, count = struct.unpack_from(">HH", request, 1)
+            if request[0] in _COIL_WRITES:
+                self._program.wrote_coils(now_ns)
+            else:
+                self._program.wrote_registers(address, 1 if request[0] == WRITE_REGISTER else count, now_ns)
+        if answered != len(reply) + 7:
+            raise ConnectionError
+
+    def _answer(self, request: bytes) -> bytes:
         function = request[0]
         try:
             if function not in _FUNCTIONS:
                 raise _RefusedError(ILLEGAL_FUNCTION)
-            return request[:1] + _FUNCTIONS[function](self._program, request[1:], now_ns)
+            return request[:1] + _FUNCTIONS[function](self._program, request[1:])
         except _RefusedError as refused:
             return bytes((function | 0x80, refused.code))
         except struct.error:
@@ -140,57 +161,53 @@ def _span(address: int, count: int, most: int, size: int) -> slice:
     return slice(address, address + count)
 
 
-def _read_coils(program: Program, data: bytes, _: int) -> bytes:
+def _read_coils(program: Program, data: bytes) -> bytes:
     address, count = struct.unpack(">HH", data)
     bits = program.coils[_span(address, count, 2000, COILS)]
     packed = sum(bit << i for i, bit in enumerate(bits)).to_bytes((count + 7) // 8, "little")
     return bytes((len(packed),)) + packed
 
 
-def _read_registers(program: Program, data: bytes, _: int) -> bytes:
+def _read_registers(program: Program, data: bytes) -> bytes:
     address, count = struct.unpack(">HH", data)
     values = program.registers[_span(address, count, 125, REGISTERS)]
     return struct.pack(f">B{count}H", 2 * count, *values)
 
 
-def _write_coil(program: Program, data: bytes, now_ns: int) -> bytes:
+def _write_coil(program: Program, data: bytes) -> bytes:
     address, value = struct.unpack(">HH", data)
     if value not in {0, 0xFF00}:
         raise _RefusedError(ILLEGAL_VALUE)
     program.coils[_span(address, 1, 1, COILS)] = [value != 0]
-    program.wrote_coils(now_ns)
     return data
 
 
-def _write_register(program: Program, data: bytes, now_ns: int) -> bytes:
+def _write_register(program: Program, data: bytes) -> bytes:
     address, value = struct.unpack(">HH", data)
     program.registers[_span(address, 1, 1, REGISTERS)] = [value]
-    program.wrote_registers(address, 1, now_ns)
     return data
 
 
-def _write_coils(program: Program, data: bytes, now_ns: int) -> bytes:
+def _write_coils(program: Program, data: bytes) -> bytes:
     address, count, size = struct.unpack_from(">HHB", data)
     span = _span(address, count, 1968, COILS)
     if size != (count + 7) // 8 or len(data) != 5 + size:
         raise _RefusedError(ILLEGAL_VALUE)
     packed = int.from_bytes(data[5:], "little")
     program.coils[span] = [bool(packed >> i & 1) for i in range(count)]
-    program.wrote_coils(now_ns)
     return data[:4]
 
 
-def _write_registers(program: Program, data: bytes, now_ns: int) -> bytes:
+def _write_registers(program: Program, data: bytes) -> bytes:
     address, count, size = struct.unpack_from(">HHB", data)
     span = _span(address, count, 123, REGISTERS)
     if size != 2 * count or len(data) != 5 + size:
         raise _RefusedError(ILLEGAL_VALUE)
     program.registers[span] = struct.unpack_from(f">{count}H", data, 5)
-    program.wrote_registers(address, count, now_ns)
     return data[:4]
 
 
-_FUNCTIONS: dict[int, Callable[[Program, bytes, int], bytes]] = {
+_FUNCTIONS: dict[int, Callable[[Program, bytes], bytes]] = {
     1: _read_coils,
     3: _read_registers,
     4: _read_registers,

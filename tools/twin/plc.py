@@ -166,13 +166,13 @@ class TwinPlc:
         self._scans += 1
         self._advance(now_ns)
 
-    def before_request(self, now_ns: int) -> None:
-        """Physics up to the request first: what it changes holds from now on only."""
-        self._advance(now_ns)
+    def before_read(self, now_ns: int) -> None:
+        """Fresh speed and encoder."""
         self._refresh(now_ns)
 
     def wrote_registers(self, address: int, count: int, now_ns: int) -> None:
         """Takes a whole status or verdict block; parts of one are only stored."""
+        self._advance(now_ns)
         end = address + count
         if address <= STATUS_BASE and end >= STATUS_BASE + STATUS.words:
             self._gate.status(decode(STATUS, self._words(STATUS_BASE, STATUS.words)), now_ns)
@@ -182,6 +182,7 @@ class TwinPlc:
 
     def wrote_coils(self, now_ns: int) -> None:
         """The ejector coil may have changed."""
+        self._advance(now_ns)
         self._valve.coil(self.coils[EJECTOR_COIL], now_ns)
 
     def _words(self, base: int, count: int) -> list[int]:
@@ -192,7 +193,10 @@ class TwinPlc:
             self._world.start(now_ns + BELT_START_NS)
 
     def _advance(self, now_ns: int) -> None:
-        """Drops every part whose centre has crossed the nozzle by now."""
+        """Drops every part whose centre has crossed the nozzle by now.
+
+        Called before anything changes: what a request changes holds from its arrival on only.
+        """
         world = self._world
         if world is None or not world.running:
             return
