@@ -60,7 +60,7 @@ def _render_chunk(job: tuple[Sequence[PartSpec], tuple[int, int]]) -> NDArray[np
 
 @cache
 def _warm(camera: CameraModel) -> None:
-    import cv2  # noqa: PLC0415 - only the worker processes render
+    import cv2
 
     cv2.setNumThreads(1)
     warm_up(camera)
