@@ -120,39 +120,57 @@ bool SparseBilinear::prepare(const Windows& rows, const Windows& cols, int width
   return true;
 }
 
+// The three loops are bound by the number of instructions: unrolled, and with addresses that nothing can
+// change.
+
 void SparseBilinear::pick_mono(const uint8_t* upper, const uint8_t* lower) {
-  for (std::size_t i = 0; i < sites_[0].size(); ++i) {
-    words_[0][i] = load<uint16_t>(upper + sites_[0][i].offset);
-    words_[1][i] = load<uint16_t>(lower + sites_[0][i].offset);
+  const Site* __restrict const sites = sites_[0].data();
+  const std::size_t size = sites_[0].size();
+  uint32_t* __restrict const w0 = words_[0].data();
+  uint32_t* __restrict const w1 = words_[1].data();
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < size; ++i) {
+    const int offset = sites[i].offset;
+    w0[i] = load<uint16_t>(upper + offset);
+    w1[i] = load<uint16_t>(lower + offset);
   }
 }
 
+template <int Second, int Shift>
 void SparseBilinear::pick_colour(const uint8_t* upper, const uint8_t* lower) {
-  // Of three-byte pixels a word ends with the second pixel: nothing beyond the row is read.
-  const int second = format_ == PixelFormat::BGR8 ? 2 : 4;
-  const int shift = format_ == PixelFormat::BGR8 ? 8 : 0;
-  for (std::size_t i = 0; i < sites_[0].size(); ++i) {
-    const int offset = sites_[0][i].offset;
-    words_[0][i] = load<uint32_t>(upper + offset);
-    words_[1][i] = load<uint32_t>(upper + offset + second) >> shift;
-    words_[2][i] = load<uint32_t>(lower + offset);
-    words_[3][i] = load<uint32_t>(lower + offset + second) >> shift;
+  const Site* __restrict const sites = sites_[0].data();
+  const std::size_t size = sites_[0].size();
+  uint32_t* __restrict const w0 = words_[0].data();
+  uint32_t* __restrict const w1 = words_[1].data();
+  uint32_t* __restrict const w2 = words_[2].data();
+  uint32_t* __restrict const w3 = words_[3].data();
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < size; ++i) {
+    const int offset = sites[i].offset;
+    w0[i] = load<uint32_t>(upper + offset);
+    w1[i] = load<uint32_t>(upper + offset + Second) >> Shift;
+    w2[i] = load<uint32_t>(lower + offset);
+    w3[i] = load<uint32_t>(lower + offset + Second) >> Shift;
   }
 }
 
-void SparseBilinear::pick_mosaic(const uint8_t* top, int64_t stride, int row_parity) {
+template <bool Mirrored>
+void SparseBilinear::pick_mosaic(const std::vector<Site>& picked, const uint8_t* top, int64_t stride) {
+  const Site* __restrict const sites = picked.data();
+  const std::size_t size = picked.size();
   const uint8_t* const rows[] = {top, top + stride, top + 2 * stride, top + 3 * stride};
-  const auto parity = static_cast<std::size_t>(row_parity);
-  for (const Site& site : sites_[parity]) {
-    for (std::size_t k = 0; k < 4; ++k) {
-      words_[k][static_cast<std::size_t>(site.output)] = load<uint32_t>(rows[k] + site.offset);
-    }
-  }
-  for (const Site& site : sites_[1 - parity]) {
-    for (std::size_t k = 0; k < 4; ++k) {
-      words_[k][static_cast<std::size_t>(site.output)] =
-          __builtin_bswap32(load<uint32_t>(rows[k] + site.offset));
-    }
+  uint32_t* __restrict const w0 = words_[0].data();
+  uint32_t* __restrict const w1 = words_[1].data();
+  uint32_t* __restrict const w2 = words_[2].data();
+  uint32_t* __restrict const w3 = words_[3].data();
+  const auto turned = [](uint32_t word) { return Mirrored ? __builtin_bswap32(word) : word; };
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < size; ++i) {
+    const auto [offset, output] = sites[i];
+    w0[output] = turned(load<uint32_t>(rows[0] + offset));
+    w1[output] = turned(load<uint32_t>(rows[1] + offset));
+    w2[output] = turned(load<uint32_t>(rows[2] + offset));
+    w3[output] = turned(load<uint32_t>(rows[3] + offset));
   }
 }
 
@@ -169,13 +187,16 @@ void SparseBilinear::row(const uint8_t* pixels, int64_t stride, int out_row, flo
                                  pair.lower, size, red);
     case PixelFormat::BGR8:
     case PixelFormat::BGRA8:
-      pick_colour(upper, upper + stride);
+      // Of three-byte pixels a word ends with the second pixel: nothing beyond the row is read.
+      format_ == PixelFormat::BGR8 ? pick_colour<2, 8>(upper, upper + stride)
+                                   : pick_colour<4, 0>(upper, upper + stride);
       return kernels::blend_colour(w[0].data(), w[1].data(), w[2].data(), w[3].data(), weights_[0].data(),
                                    weights_[1].data(), pair.upper, pair.lower, size, red, green, blue);
     case PixelFormat::BAYER_RG8: {
       // Red lies in even rows and columns, blue in odd ones: the parity of the row says which one is X.
       const bool odd = pair.first % 2 == 1;
-      pick_mosaic(upper - stride, stride, odd ? 1 : 0);
+      pick_mosaic<false>(sites_[odd ? 1 : 0], upper - stride, stride);
+      pick_mosaic<true>(sites_[odd ? 0 : 1], upper - stride, stride);
       return kernels::blend_mosaic(w[0].data(), w[1].data(), w[2].data(), w[3].data(),
                                    weights_[odd ? 1 : 0].data(), weights_[odd ? 0 : 1].data(), pair.upper,
                                    pair.lower, size, odd ? blue : red, green, odd ? red : blue);

@@ -32,8 +32,10 @@ class SparseBilinear {
   };
 
   void pick_mono(const uint8_t* upper, const uint8_t* lower);
+  template <int Second, int Shift>
   void pick_colour(const uint8_t* upper, const uint8_t* lower);
-  void pick_mosaic(const uint8_t* top, int64_t stride, int row_parity);
+  template <bool Mirrored>
+  void pick_mosaic(const std::vector<Site>& picked, const uint8_t* top, int64_t stride);
 
   PixelFormat format_ = PixelFormat::MONO8;
   std::vector<RowPair> rows_;
