@@ -214,7 +214,8 @@ class LineStatus:
     plc_writes: int
     plc_unconfirmed: int
     plc_reconnects: int
-    plc_write_p999_ns: int  # 0: unknown
+    plc_write_p50_ns: int  # 0: unknown
+    plc_write_p999_ns: int
     speed_um_per_s: int
     speed_stamp_ns: int  # 0: never read
     frames_published: int
@@ -381,6 +382,7 @@ class LoopSettings:
     empty_class: int
     routing: list[RoutingRow]
     warmup_runs: int
+    warmup_limit_ns: int
     keep_warm_ns: int
     engine_fault_limit: int
     fifo_priority: int

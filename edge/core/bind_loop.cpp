@@ -109,6 +109,7 @@ void bind_loop(py::module_& m) {
   EDGE_SETTING(empty_class)
   EDGE_SETTING(routing)
   EDGE_SETTING(warmup_runs)
+  EDGE_SETTING(warmup_limit_ns)
   EDGE_SETTING(keep_warm_ns)
   EDGE_SETTING(engine_fault_limit)
   EDGE_SETTING(fifo_priority)

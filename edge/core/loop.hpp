@@ -37,7 +37,9 @@ struct LoopSettings {
   float max_dark_share = 0.9F, max_bright_share = 0.6F;
   size_t good_class = 1, empty_class = 0;
   std::vector<RoutingRow> routing;
-  int warmup_runs = 50;
+  // Enough for a p99.9 that one disturbed run does not decide; bounded in time for slow engines.
+  int warmup_runs = 1100;
+  int64_t warmup_limit_ns = 4 * kSecond;
   int64_t keep_warm_ns = 250 * kMillisecond;  // the classifier never rests longer; 0: off
   int engine_fault_limit = 5;                 // failures in a row that end READY
   int fifo_priority = 0;                      // 0: leave the scheduler alone
@@ -79,7 +81,7 @@ class InspectionLoop {
   void keep_warm();
   void publish_state();
   int64_t next_event_ns() const;
-  int64_t plc_write_ns();
+  int64_t plc_write_ns(const std::atomic<int64_t>& measured_ns) const;
   int64_t speed_um_per_s();
   int64_t budget_ns(int64_t speed) const;
 

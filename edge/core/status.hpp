@@ -20,6 +20,7 @@
   X(plc_writes)               \
   X(plc_unconfirmed)          \
   X(plc_reconnects)           \
+  X(plc_write_p50_ns)         \
   X(plc_write_p999_ns)        \
   X(speed_um_per_s)           \
   X(speed_stamp_ns)           \

@@ -36,8 +36,9 @@ from edge.plc.writer import Decision, Outcome, VerdictWriter
 
 log = logging.getLogger("edge.plc")
 
-MEASURED_WRITES = 200
-MEASURE_LIMIT_NS = 500_000_000
+MEASURED_WRITES = 1100
+MEASURE_LIMIT_NS = 2_000_000_000
+MEASURE_SLICE_NS = 5_000_000
 POLL_GAP_NS = 2_000_000
 LONGEST_WAIT_NS = 50_000_000
 
@@ -70,6 +71,8 @@ class Actuation:
         self._restarted = self._status.triggers_pushed > 0
         self._answering = False
         self._connections = 0
+        self._writes_to_measure = MEASURED_WRITES
+        self._measure_until_ns = 0
         self._told_error = ""
         self._stopping = False
 
@@ -200,28 +203,39 @@ class Actuation:
         now = now_ns()
         if now < self._heartbeat.due_ns:
             return
-        if self._connections == 0 and self._link.is_open:
-            self._first_contact(now)
+        if self._writes_to_measure and self._link.is_open:
+            self._measure(now)
             return
         ready = self._heartbeat.ready(now)
         reply = self._heartbeat.write(now, ready=ready)
         self._answered(reply.acked)
+        self._writer.measured(reply)
         self._status.line_ready = int(ready and (reply.acked or self._config.plc.kind == "none"))
-        self._status.plc_write_p999_ns = self._writer.p999_ns
+        self._publish_round_trip()
         if self._encoder is None:
             self._publish_speed(now)
 
-    def _first_contact(self, now: int) -> None:
-        """Measures the round trip with harmless status writes; the loop plans with its p99.9."""
-        until_ns = now + MEASURE_LIMIT_NS
-        for _ in range(MEASURED_WRITES):
+    def _measure(self, now: int) -> None:
+        """At first contact: the round trip by harmless status writes, because the loop plans with its p99.9.
+
+        In slices, so that parts that pass meanwhile are seen to; so many that one disturbed write does not decide.
+        """
+        self._measure_until_ns = self._measure_until_ns or now + MEASURE_LIMIT_NS
+        while self._writes_to_measure and now_ns() < now + MEASURE_SLICE_NS:
             reply = self._heartbeat.write(now_ns(), ready=False)
-            if not reply.acked or now_ns() > until_ns:
-                break
+            if not reply.acked:
+                return
             self._writer.measured(reply)
             self._answered(True)
-        self._status.plc_write_p999_ns = self._writer.p999_ns
+            self._writes_to_measure -= 1
+            if now_ns() > self._measure_until_ns:
+                self._writes_to_measure = 0
+        self._publish_round_trip()
         self._heartbeat.due_ns = now_ns()
+
+    def _publish_round_trip(self) -> None:
+        self._status.plc_write_p50_ns = self._writer.p50_ns
+        self._status.plc_write_p999_ns = self._writer.p999_ns
 
     def _poll(self, event_ns: int) -> None:
         now = now_ns()

@@ -71,6 +71,7 @@ class VerdictWriter:
         self._belt = belt
         self._counts_per_mm = counts_per_mm
         self._round_trips = SlidingQuantile(4000, 0.999)
+        self._usual_round_trips = SlidingQuantile(400, 0.5)
         self._gated = settings.kind != "none"
 
     @property
@@ -78,10 +79,16 @@ class VerdictWriter:
         """Round trip of a write that one in a thousand exceeds; 0 before the first."""
         return self._round_trips.value()
 
+    @property
+    def p50_ns(self) -> int:
+        """Usual round trip of a write; 0 before the first."""
+        return self._usual_round_trips.value()
+
     def measured(self, reply: Reply) -> None:
         """Adds the round trip of an acknowledged write."""
         if reply.acked:
             self._round_trips.add(reply.ack_ns - reply.sent_ns)
+            self._usual_round_trips.add(reply.ack_ns - reply.sent_ns)
 
     def write(self, part: Part, decision: Decision) -> Outcome:
         """Bounded by the deadline, and for a reject by at least 5 ms. Does not raise."""
