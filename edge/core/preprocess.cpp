@@ -73,10 +73,19 @@ uint16_t fixed(float weight) {
 
 }  // namespace
 
-void Preprocess::Plane::clear() {
+void Preprocess::Plane::reserve(int width, int height, int bytes, const PreprocessSettings& s) {
+  // Room for any frame that is not larger: a mosaic adds up to two taps to a window, vectors are filled up.
+  const auto out_width = static_cast<std::size_t>(s.out_width);
+  const auto out_height = static_cast<std::size_t>(s.out_height);
+  const auto columns = static_cast<std::size_t>(kernels::whole_vectors(width / s.out_width + 6));
   taps.clear();
   tap_begin.clear();
   column_weights.clear();
+  taps.reserve(static_cast<std::size_t>(height) + 5 * out_height);
+  tap_begin.reserve(out_height + 1);
+  column_weights.reserve(out_width * columns);
+  // The column sums read whole vectors, past the last weight that is not zero.
+  sums.assign(static_cast<std::size_t>((width + 3) * bytes) + (columns + 1) * kLanes, 0);
 }
 
 Preprocess::Preprocess(const PreprocessSettings& settings) : settings_(settings) {
@@ -140,22 +149,20 @@ void Preprocess::prepare(const Geometry& g) {
     move_ring_inwards(width, cols_, mosaic_cols_);
     move_ring_inwards(height, rows_, mosaic_rows_);
   }
+  // In any case: a smaller frame may need them.
+  for (Plane& plane : planes_) plane.reserve(roi.width, roi.height, bytes_per_pixel(g.format), settings_);
+  column_start_.clear();
+  column_start_.reserve(static_cast<std::size_t>(settings_.out_width));
   prepared_ = g;
   is_sparse_ =
       sampling == Sampling::BILINEAR &&
       sparse_.prepare(mosaic ? mosaic_rows_ : rows_, mosaic ? mosaic_cols_ : cols_, width, height, g.format);
   if (is_sparse_) return;
-
-  for (Plane& plane : planes_) plane.clear();
-  column_start_.clear();
   if (mosaic) {
     build_mosaic(width, height);
   } else {
     build_plain(bytes_per_pixel(g.format));
   }
-  // The column sums read whole vectors, past the last weight that is not zero.
-  const auto sums = static_cast<std::size_t>(bytes_ + (columns_ + 1) * kLanes);
-  for (int p = 0; p < plane_count_; ++p) planes_[static_cast<std::size_t>(p)].sums.assign(sums, 0);
 }
 
 void Preprocess::build_plain(int bytes_per_pixel) {

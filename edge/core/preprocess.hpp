@@ -61,7 +61,8 @@ class Preprocess {
   // Empty when run() may be called with this geometry and that many bytes of pixels; else what is wrong.
   std::string check(const Geometry& geometry, std::size_t pixel_bytes) const;
 
-  // Builds the tables for a checked geometry. Frames whose tables are not larger allocate nothing afterwards.
+  // Builds the tables for a checked geometry. Frames of the format that are not larger allocate nothing
+  // afterwards.
   void prepare(const Geometry& geometry);
 
   // Fills `out` (output_bytes()). The geometry must have passed check(). Allocates only where the geometry
@@ -81,7 +82,7 @@ class Preprocess {
     std::vector<std::size_t> tap_begin;  // per output row, plus the end
     std::vector<float> column_weights;   // out_width x columns_
     std::vector<uint16_t> sums;
-    void clear();
+    void reserve(int width, int height, int bytes, const PreprocessSettings& settings);
   };
   struct Brightness {
     int64_t sum = 0;  // grey level * 256

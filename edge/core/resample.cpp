@@ -59,6 +59,21 @@ void fill_area(int in, int out, int origin, Windows& windows) {
 
 }  // namespace
 
+void Windows::reserve(int in, int out) {
+  starts_.clear();
+  weights_.clear();
+  starts_.reserve(static_cast<std::size_t>(out));
+  // Cells may be cut at both ends, so an output has up to two weights more than its share.
+  weights_.reserve(static_cast<std::size_t>(in) + 3 * static_cast<std::size_t>(out));
+}
+
+void Windows::reserve_like(const Windows& other) {
+  starts_.clear();
+  weights_.clear();
+  starts_.reserve(other.starts_.capacity());
+  weights_.reserve(other.weights_.capacity());
+}
+
 Windows::View Windows::operator[](int output) const {
   const auto index = static_cast<std::size_t>(output);
   const std::size_t end = index + 1 < starts_.size() ? starts_[index + 1].offset : weights_.size();
@@ -78,7 +93,7 @@ Sampling sampling_for(bool area, int in_width, int in_height, int out_width, int
 }
 
 void fill_windows(Sampling sampling, int in, int out, int origin, Windows& windows) {
-  windows.clear();
+  windows.reserve(in, out);
   switch (sampling) {
     case Sampling::BILINEAR:
       return fill_bilinear(in, out, origin, windows);
@@ -90,7 +105,7 @@ void fill_windows(Sampling sampling, int in, int out, int origin, Windows& windo
 }
 
 void move_ring_inwards(int size, const Windows& from, Windows& to) {
-  to.clear();
+  to.reserve_like(from);
   for (int i = 0; i < from.size(); ++i) {
     const Windows::View window = from[i];
     const int low = size < 3 ? window.first : std::clamp(window.first, 1, size - 2);

@@ -20,10 +20,9 @@ class Windows {
     float at(int index) const { return index < first || index > last() ? 0.0F : weights[index - first]; }
   };
 
-  void clear() {
-    starts_.clear();
-    weights_.clear();
-  }
+  // Empties, with room for any resize of at most `in` to `out`.
+  void reserve(int in, int out);
+  void reserve_like(const Windows& other);
   void begin(int first) { starts_.push_back({first, weights_.size()}); }
   void push(float weight) { weights_.push_back(weight); }
   int size() const { return static_cast<int>(starts_.size()); }

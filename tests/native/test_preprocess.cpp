@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "allocations.hpp"
 #include "check.hpp"
 #include "error.hpp"
 #include "preprocess.hpp"
@@ -122,6 +123,27 @@ TEST(a_copy_has_buffers_of_its_own) {
   first.run(pixels.data(), g, a.data());
   second.run(pixels.data(), g, b.data());
   CHECK(a == b);
+}
+
+TEST(a_prepared_geometry_allocates_nothing) {
+  for (const auto format :
+       {PixelFormat::MONO8, PixelFormat::BAYER_RG8, PixelFormat::BGR8, PixelFormat::BGRA8}) {
+    for (const bool area : {false, true}) {
+      const Geometry g{320, 200, 320 * samples(format), format};
+      const Geometry smaller{240, 150, 240 * samples(format), format};
+      const Geometry growing{50, 90, 50 * samples(format), format};
+      const std::vector<uint8_t> pixels(bytes_of(g), 7);
+      Preprocess preprocess(settings(64, 64, area));
+      std::vector<float> out(preprocess.elements());
+      preprocess.prepare(g);
+      const std::size_t before = allocations();
+      for (const Geometry& seen : {g, smaller, growing, g}) {
+        CHECK(preprocess.check(seen, bytes_of(g)).empty());
+        preprocess.run(pixels.data(), seen, out.data());
+      }
+      CHECK(allocations() == before);
+    }
+  }
 }
 
 TEST(check_says_what_is_wrong) {
