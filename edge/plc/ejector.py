@@ -1,8 +1,13 @@
 """The ejector coil: what it should be, what the PLC was last told, and nothing in between."""
 
+import logging
+
+from edge._core import PlcResult
 from edge.conveyor.tracking import ShiftRegister
 from edge.plc.link import Link
 from edge.plc.settings import PlcSettings
+
+log = logging.getLogger("edge.plc")
 
 RETRY_NS = 5_000_000
 
@@ -20,6 +25,8 @@ class EjectorCoil:
         self._register = register
         self._told: bool | None = None
         self._retry_ns = 0
+        self._air_ns = 0
+        self._refused = False
 
     @property
     def active(self) -> bool:
@@ -30,12 +37,21 @@ class EjectorCoil:
         """The connection was lost: what the coil is now, nobody knows."""
         self._told = None
 
-    def steer(self, now_ns: int) -> bool:
-        """Writes the coil if it must change; False when the PLC did not take it."""
-        if not self.active or now_ns < self._retry_ns:
-            return True
-        wanted = self._register.ejector_on(now_ns)
-        return wanted is self._told or self._tell(wanted, now_ns)
+    def in_charge_ns(self, now_ns: int) -> int:
+        """From when the air at the nozzle follows us: a valve lag after the first write of a connection.
+
+        Until then the heartbeat must not release the diverter. A coil that is refused is tried again.
+        """
+        if not self.active:
+            return now_ns
+        return self._air_ns if self._told is not None else max(now_ns + 1, self._retry_ns)
+
+    def steer(self, now_ns: int) -> None:
+        """Writes the coil if it must change."""
+        if self.active and now_ns >= self._retry_ns:
+            wanted = self._register.ejector_on(now_ns)
+            if wanted is not self._told:
+                self._tell(wanted, now_ns)
 
     def off(self, now_ns: int) -> None:
         """Before we end."""
@@ -46,9 +62,17 @@ class EjectorCoil:
         """When a refused write is tried again."""
         return self._retry_ns if self._retry_ns and self.active else otherwise_ns
 
-    def _tell(self, wanted: bool, now_ns: int) -> bool:
+    def _tell(self, wanted: bool, now_ns: int) -> None:
         deadline_ns = now_ns + int(self._settings.timeout_ms * 1e6)
-        acked = self._link.write_coil(self._settings.ejector.coil, wanted, deadline_ns).acked
-        self._told = wanted if acked else None
-        self._retry_ns = 0 if acked else now_ns + RETRY_NS
-        return acked
+        reply = self._link.write_coil(self._settings.ejector.coil, wanted, deadline_ns)
+        if reply.acked and self._told is None:
+            self._air_ns = reply.ack_ns + int(self._settings.ejector.lead_ms * 1e6)
+        self._told = wanted if reply.acked else None
+        self._retry_ns = 0 if reply.acked else now_ns + RETRY_NS
+        if reply.result is PlcResult.REFUSED and not self._refused:
+            log.warning(
+                "the PLC refuses the ejector coil %d (exception %d): no heartbeat until it takes it",
+                self._settings.ejector.coil,
+                reply.exception_code,
+            )
+        self._refused = reply.result is PlcResult.REFUSED

@@ -62,6 +62,8 @@ class Link(Protocol):
     """What actuation needs of a connection to a PLC. Nothing here raises or waits past its deadline."""
 
     last_error: str
+    opened: int
+    """How many connections there have been."""
 
     @property
     def is_open(self) -> bool:
@@ -90,6 +92,7 @@ class NoLink:
     """The link of a line without a PLC: never open."""
 
     last_error = "there is no PLC on this line"
+    opened = 0
     is_open = False
 
     def service(self, now_ns: int) -> int:
@@ -132,6 +135,7 @@ class ModbusTcpLink:
         self._attempt_ns = 0
         self._pause_ns = 0
         self._transaction = 0
+        self.opened = 0
         self.last_error = ""
         """Why the link is not open, for the log."""
 
@@ -207,6 +211,7 @@ class ModbusTcpLink:
             self.close(os.strerror(errno.ECONNREFUSED))
         else:
             self.state = LinkState.OPEN
+            self.opened += 1
 
     def _transact(self, request: ModbusPDU, deadline_ns: int) -> Reply:
         sent_ns = time.monotonic_ns()

@@ -69,7 +69,10 @@ class Actuation:
         self._last_part_id = 0
         # Triggers before our time: this process was restarted, and parts it never saw are on the belt.
         self._restarted = self._status.triggers_pushed > 0
+        if self._restarted:
+            self._register.start_blind(now_ns())
         self._answering = False
+        self._seen_opened = 0
         self._connections = 0
         self._writes_to_measure = MEASURED_WRITES
         self._measure_until_ns = 0
@@ -203,6 +206,10 @@ class Actuation:
         now = now_ns()
         if now < self._heartbeat.due_ns:
             return
+        if self._link.is_open and (in_charge_ns := self._coil.in_charge_ns(now)) > now:
+            self._status.line_ready = 0
+            self._heartbeat.due_ns = in_charge_ns
+            return
         if self._writes_to_measure and self._link.is_open:
             self._measure(now)
             return
@@ -266,6 +273,7 @@ class Actuation:
         self._answering = True
         self._connections += 1
         if self._connections == 1 and self._restarted:
+            # Again: how far the belt has moved while there was no PLC to ask is only known from here on.
             self._register.start_blind(now_ns())
         self._status.plc_connected = 1
         self._status.plc_reconnects = self._connections - 1
@@ -275,8 +283,10 @@ class Actuation:
 
     def _watch_link(self) -> None:
         """One log line per change, not per attempt."""
-        if self._link.is_open or self._config.plc.kind == "none":
+        if self._config.plc.kind == "none" or (self._link.is_open and self._link.opened == self._seen_opened):
             return
+        # A connection may be lost and made anew between two looks: that is a loss too.
+        self._seen_opened = self._link.opened
         self._coil.forget()
         if self._answering:
             self._answering = False

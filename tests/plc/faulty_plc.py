@@ -105,6 +105,8 @@ class FaultyPlc:
         if function in {3, 4}:
             values = self.registers[address : address + value]
             return struct.pack(f">BB{value}H", function, 2 * value, *values)
+        if function == 5 and address >= len(self.coils):
+            return bytes((function | 0x80, 2))
         if function == 5:
             self.coils[address] = value == 0xFF00
             return request

@@ -114,13 +114,33 @@ def test_restarted_actuation_rejects_the_parts_that_it_never_saw(tmp_path):
         line.run_belt(world, lambda _: Verdict.PASS)
         line.process.send_signal(signal.SIGKILL)
         line.process.wait(5)
+        killed_ns = time.monotonic_ns()
         untracked = np.flatnonzero(world.parts["bin"] == 0)
         assert len(untracked) > 2
         line.start()
         until(lambda: bool(np.all(world.parts["bin"])))
-        # The first of them may have crossed before the watchdog had run out.
-        alive = world.parts["crossing_ns"][untracked] > world.parts["crossing_ns"][untracked[0]] + 100_000_000
-        assert set(world.parts["bin"][untracked][alive]) == {BIN_REJECT}
+        # Before the watchdog had run out nobody could know that we are dead.
+        after = world.parts["crossing_ns"] > killed_ns + 100_000_000
+        assert after.any()
+        assert set(world.parts["bin"][after]) == {BIN_REJECT}
+
+
+def test_plc_that_drops_the_connection_is_a_reconnect_and_gets_the_coil_anew(tmp_path):
+    with FaultyPlc() as plc, rig(tmp_path, plc.port, conveyor=FIXED) as line:
+        until(lambda: line.status.line_ready == 1)
+        for count in (1, 2, 3):
+            coil_writes = sum(function == 5 for _, function, _ in plc.requests)
+            plc.hang_up()
+            until(lambda count=count: line.status.plc_reconnects == count and line.status.line_ready == 1)
+            assert sum(function == 5 for _, function, _ in plc.requests) > coil_writes
+
+
+def test_refused_ejector_coil_stops_the_heartbeat(tmp_path):
+    with FaultyPlc() as plc, rig(tmp_path, plc.port, conveyor=FIXED, ejector={"coil": 99}) as line:
+        until(lambda: "refuses the ejector coil 99" in line.words())
+        assert plc.registers[1] == 0
+        assert line.status.line_ready == 0
+        assert line.words().count("refuses") == 1
 
 
 def test_waits_for_a_plc_that_is_not_there_and_says_so_once(tmp_path):
