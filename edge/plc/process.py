@@ -110,8 +110,8 @@ class Actuation:
         self._reject_unjudged()
         self._steer()
         self._beat()
-        event_ns = self._register.next_event_ns(now_ns(), self._timeout_ns)
-        self._poll(event_ns)
+        self._poll(self._steer())
+        event_ns = self._steer()
         self._register.retire(now_ns())
         self._publish()
         now = now_ns()
@@ -199,8 +199,14 @@ class Actuation:
             ack_ns=outcome.ack_ns,
         )
 
-    def _steer(self) -> None:
-        self._coil.steer(now_ns())
+    def _steer(self) -> int:
+        """Looks after the coil; returns when the next edge is due, as seen from the very same moment.
+
+        Two readings of the clock would lose an edge that falls between them.
+        """
+        now = now_ns()
+        self._coil.steer(now)
+        return self._register.next_event_ns(now, self._timeout_ns)
 
     def _beat(self) -> None:
         now = now_ns()
