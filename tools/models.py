@@ -29,16 +29,6 @@ def _basic(inputs: int, outputs: int, stride: int) -> nn.Module:
     return _Residual(body, inputs, outputs, stride)
 
 
-def _bottleneck(inputs: int, narrow: int, stride: int) -> nn.Module:
-    widen = _conv(narrow, 4 * narrow, 1)
-    # Every block starts as its shortcut; deep narrow stacks do not get off the ground otherwise.
-    nn.init.zeros_(widen[1].weight)
-    body = nn.Sequential(
-        _conv(inputs, narrow, 1), nn.ReLU(), _conv(narrow, narrow, 3, stride), nn.ReLU(), widen
-    )
-    return _Residual(body, inputs, 4 * narrow, stride)
-
-
 class _Head(nn.Module):
     """Mean and maximum over the picture, then logits: a mean alone drowns a crack of a few cells."""
 
@@ -69,18 +59,14 @@ def gate_net(classes: int) -> nn.Module:
 
 
 def classifier_net(classes: int) -> nn.Module:
-    """Plain blocks while the picture is large, bottlenecks as in ResNet50 once it is small."""
-    layers: list[nn.Module] = [
+    """The gate's design, wider and at a higher resolution: 0.78 M weights."""
+    return nn.Sequential(
         _conv(3, 24, 3, 2),
         nn.ReLU(),
         _conv(24, 32, 3, 2),
         nn.ReLU(),
-        _basic(32, 32, 1),
-        _basic(32, 64, 2),
-    ]
-    inputs = 64
-    for narrow, blocks in ((48, 3), (80, 2)):
-        for block in range(blocks):
-            layers.append(_bottleneck(inputs, narrow, 1 if block else 2))
-            inputs = 4 * narrow
-    return nn.Sequential(*layers, _Head(inputs, classes))
+        _basic(32, 48, 1),
+        _basic(48, 96, 2),
+        _basic(96, 160, 2),
+        _Head(160, classes),
+    )

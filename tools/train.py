@@ -51,7 +51,7 @@ RECIPES = {
     recipe.role: recipe
     for recipe in (
         Recipe("gate", gate_net, 192, 144, epochs=12),
-        Recipe("classifier", classifier_net, 224, 168, epochs=7, top_rate=3e-3),
+        Recipe("classifier", classifier_net, 224, 168, epochs=8),
     )
 }
 

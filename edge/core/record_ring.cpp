@@ -131,7 +131,10 @@ std::vector<PartRecord> RecordRing::Reader::read(size_t limit, int64_t patience_
     if (halves != (kInspected | kActuated)) {
       const int64_t now = now_ns();
       if (waiting_since_ns_ == 0) waiting_since_ns_ = now;
-      if (now - waiting_since_ns_ < patience_ns) break;
+      // A row of parts that died together is waited for together, from the decision of each.
+      const bool decided = (halves & kInspected) != 0;
+      const int64_t since = decided ? c.record.inspection.decided_ns : waiting_since_ns_;
+      if (now - since < patience_ns) break;
     }
     waiting_since_ns_ = 0;
     PartRecord record = c.record;

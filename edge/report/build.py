@@ -77,8 +77,8 @@ def _bins(collector: Collector, twin: Mapping[str, Any] | None) -> Bins:
         verdict = collector.final_of(part["id"])
         if part["bin"] not in (GOOD_BIN, REJECT_BIN):
             counts["unknown"] += verdict is not Verdict.NONE
-        elif (verdict in (Verdict.REJECT, Verdict.NONE)) == (part["bin"] == REJECT_BIN):
-            counts["right"] += 1
+        elif verdict is Verdict.NO_PART or (verdict is not Verdict.PASS) == (part["bin"] == REJECT_BIN):
+            counts["right"] += 1  # where there is no part, either bin stays empty
         else:
             counts["wrong" if verdict is Verdict.PASS else "missed"] += 1
     return Bins(**counts)

@@ -111,7 +111,7 @@ TEST(an_unfinished_record_holds_the_line_only_for_its_patience) {
   ring->append(part(1));
   const uint64_t second = ring->append(part(2));
   ring->acknowledge(second, {1, 2, 3, Verdict::PASS, Reason::NONE, PlcResult::ACKED, {}});
-  CHECK(reader.read(16, kSecond).empty());
+  CHECK(reader.read(16, 60 * kSecond).empty());
   sleep_until_ns(now_ns() + 2 * kMillisecond);
   const auto records = reader.read(16, kMillisecond);
   CHECK(records.size() == 2);
