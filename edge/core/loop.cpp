@@ -261,7 +261,8 @@ void InspectionLoop::settle(Verdict verdict, Reason reason, Route route, uint8_t
 
 void InspectionLoop::commit() {
   part_.decided_ns = now_ns();
-  // The median: a write that takes longer than usual is bounded, and judged by its acknowledgement, in actuation.
+  // The median: a write that takes longer than usual is bounded, and judged by its acknowledgement, in
+  // actuation.
   const int64_t write_ns = plc_write_ns(region_->status().plc_write_p50_ns);
   if (!settings_.ignore_deadlines && part_.decided_ns + write_ns > part_.deadline_ns &&
       part_.reason != Reason::FRAME_LOST) {
