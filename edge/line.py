@@ -141,9 +141,11 @@ class Line:
 
     def _finish(self, tick: Callable[[RunningLine], None]) -> None:
         """Tells everyone to end; the PLC hears it from actuation. Then reads what is still to be read."""
+        children = {child.name: child for child in self._group.children}
+        children["camera"].end(1.0)  # first: a part that nobody announces needs no verdict
         self.running.status.stop = 1
         for child in reversed(self._group.children):
-            if child.process:
+            if child.name != "twin":
                 _wait(child, 2.0)
         self._collect()
         self.running.collector.close()

@@ -93,6 +93,10 @@ class Actuation:
         while not (self._stopping or self._status.stop):
             bell = self._region.actuation_bell()
             self._region.wait_actuation(bell, self._turn())
+        # Parts that inspection will not get to any more: their verdict is ours to give.
+        self._take_triggers()
+        self._take_verdicts()
+        self._reject_unjudged(now_ns() + self._timeout_ns)
         now = now_ns()
         self._coil.off(now)
         self._heartbeat.write(now, ready=False)
@@ -107,7 +111,7 @@ class Actuation:
         self._watch_link()
         self._take_triggers()
         self._take_verdicts()
-        self._reject_unjudged()
+        self._reject_unjudged(now_ns())
         self._steer()
         self._beat()
         self._poll(self._steer())
@@ -156,8 +160,8 @@ class Actuation:
         outcome = self._settle(part, Decision.of(entry, queued_ns))
         self._acknowledge(entry.record_index, outcome, queued_ns)
 
-    def _reject_unjudged(self) -> None:
-        for part in self._register.due_for_reject(now_ns(), self._timeout_ns):
+    def _reject_unjudged(self, at_ns: int) -> None:
+        for part in self._register.due_for_reject(at_ns, self._timeout_ns):
             queued_ns = now_ns()
             deadline_ns = part.triggered_ns + self._timeout_ns
             index = self._records.append_unjudged(

@@ -80,9 +80,10 @@ class Collector:
         """Takes finished records, oldest first."""
         for record in records:
             result = PlcResult(int(record["plc_result"]))
-            if result is PlcResult.SUPERSEDED:
+            unanswered = result is PlcResult.PENDING
+            if result is PlcResult.SUPERSEDED or (unanswered and int(record["part_id"]) in self._recent_set):
                 self.superseded += 1
-            elif result is PlcResult.PENDING and len(self._unanswered) < _MOST_UNANSWERED:
+            elif unanswered and len(self._unanswered) < _MOST_UNANSWERED:
                 self._unanswered[int(record["part_id"])] = record.copy()
             else:
                 self._unanswered.pop(int(record["part_id"]), None)
