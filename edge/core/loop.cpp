@@ -149,8 +149,7 @@ void InspectionLoop::judge(const Trigger& trigger, const FrameHeader& frame, con
     part_.gate_empty = s.empty;
     part_.gate_class_id = s.best_class;
     if (!s.valid) {
-      engine_faults_in_a_row_++;
-      region_->status().engine_faults.fetch_add(1, std::memory_order_relaxed);
+      count_engine_fault();
       settle(Verdict::REJECT, Reason::ENGINE, Route::GATE, s.best_class, 0);
     } else {
       switch (ask_gate(s, row)) {
@@ -232,8 +231,7 @@ void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pix
   part_.classifier_good = s.good;
   part_.classifier_defect = s.defect;
   if (!s.valid) {
-    engine_faults_in_a_row_++;
-    region_->status().engine_faults.fetch_add(1, std::memory_order_relaxed);
+    count_engine_fault();
     return settle(Verdict::REJECT, Reason::ENGINE, Route::CLASSIFIER, s.best_class, 0);
   }
   if (s.good >= row.classifier_good) {
@@ -318,13 +316,17 @@ bool InspectionLoop::run_engine(Engine& engine, SlidingQuantile& latency, int64_
   const bool ran = engine.run();
   out_ns = now_ns();
   if (!ran) {
-    engine_faults_in_a_row_++;
-    region_->status().engine_faults.fetch_add(1, std::memory_order_relaxed);
+    count_engine_fault();
     return false;
   }
   engine_faults_in_a_row_ = 0;
   latency.add(out_ns - in_ns);
   return true;
+}
+
+void InspectionLoop::count_engine_fault() {
+  engine_faults_in_a_row_++;
+  region_->status().engine_faults.fetch_add(1, std::memory_order_relaxed);
 }
 
 bool InspectionLoop::warm_up() {

@@ -76,6 +76,7 @@ class InspectionLoop {
   void ask_classifier(const FrameHeader& frame, const uint8_t* pixels, const RoutingRow& row);
   void settle(Verdict verdict, Reason reason, Route route, uint8_t class_id, float confidence);
   bool run_engine(Engine& engine, SlidingQuantile& latency, int64_t& in_ns, int64_t& out_ns);
+  void count_engine_fault();
   void reject_unseen(const Trigger& trigger, Reason reason);
   void commit();
   void keep_warm();
