@@ -73,7 +73,7 @@ void InspectionLoop::body() {
   if (settings_.cpu >= 0) pin_to_cpu(settings_.cpu);
   if (settings_.fifo_priority > 0) set_fifo_priority(settings_.fifo_priority);
   region_->discard_waiting();
-  if (!warm_up()) engine_faults_in_a_row_ = settings_.engine_fault_limit;
+  warm_up();
   while (!stop_.load(std::memory_order_acquire)) step();
   status.loop_state.store(static_cast<int64_t>(LoopState::STOPPED), std::memory_order_release);
 }
@@ -143,37 +143,27 @@ void InspectionLoop::judge(const Trigger& trigger, const FrameHeader& frame, con
 
   if (look(frame, pixels)) {
     const RoutingRow& row = routing_.at(speed);
-    const Scores s = Scores::from(gate_.scores, gate_.classes, settings_.good_class, settings_.empty_class);
-    part_.gate_good = s.good;
-    part_.gate_defect = s.defect;
-    part_.gate_empty = s.empty;
-    part_.gate_class_id = s.best_class;
-    if (!s.valid) {
-      count_engine_fault();
-      settle(Verdict::REJECT, Reason::ENGINE, Route::GATE, s.best_class, 0);
-    } else {
-      switch (ask_gate(s, row)) {
-        case GateAnswer::GOOD:
-          settle(Verdict::PASS, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.good_class),
-                 s.good);
-          break;
-        case GateAnswer::DEFECT:
-          settle(Verdict::REJECT, Reason::DEFECT, Route::GATE, s.best_defect_class, s.defect);
-          break;
-        case GateAnswer::EMPTY:
-          settle(Verdict::NO_PART, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.empty_class),
-                 s.empty);
-          break;
-        case GateAnswer::UNCERTAIN:
-          ask_classifier(frame, pixels, row);
-          break;
-      }
+    const Scores& s = gate_scores_;
+    switch (ask_gate(s, row)) {
+      case GateAnswer::GOOD:
+        settle(Verdict::PASS, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.good_class), s.good);
+        break;
+      case GateAnswer::DEFECT:
+        settle(Verdict::REJECT, Reason::DEFECT, Route::GATE, s.best_defect_class, s.defect);
+        break;
+      case GateAnswer::EMPTY:
+        settle(Verdict::NO_PART, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.empty_class),
+               s.empty);
+        break;
+      case GateAnswer::UNCERTAIN:
+        ask_classifier(frame, pixels, row);
+        break;
     }
   }
   commit();
 }
 
-// Is there a frame to judge at all? If so the gate has seen it when this returns true.
+// Is there a frame to judge at all? When this returns true the gate has seen it and its scores are sound.
 bool InspectionLoop::look(const FrameHeader& frame, const uint8_t* pixels) {
   Reason reason = reason_of(frame.status);
   if (reason == Reason::NONE && frame.exposure_end_ns + kStaleTolerance < part_.triggered_ns &&
@@ -200,40 +190,33 @@ bool InspectionLoop::look(const FrameHeader& frame, const uint8_t* pixels) {
     settle(Verdict::REJECT, Reason::OVEREXPOSED, Route::NONE, 0, 0);
     return false;
   }
-  if (!run_engine(gate_, gate_latency_, part_.gate_in_ns, part_.gate_out_ns)) {
-    settle(Verdict::REJECT, Reason::ENGINE, Route::GATE, 0, 0);
-    return false;
-  }
-  return true;
+  const bool sound = run_engine(gate_, part_.gate_in_ns, part_.gate_out_ns, gate_scores_);
+  part_.gate_good = gate_scores_.good;
+  part_.gate_defect = gate_scores_.defect;
+  part_.gate_empty = gate_scores_.empty;
+  part_.gate_class_id = gate_scores_.best_class;
+  if (!sound) settle(Verdict::REJECT, Reason::ENGINE, Route::GATE, gate_scores_.best_class, 0);
+  return sound;
 }
 
 void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pixels, const RoutingRow& row) {
   if (!classifier_)
     return settle(Verdict::REJECT, Reason::UNCERTAIN, Route::GATE, part_.gate_class_id, part_.gate_good);
-  const int64_t needed = classifier_latency_.value() + plc_write_ns(region_->status().plc_write_p999_ns);
+  const int64_t needed = classifier_->latency_ns.value() + plc_write_ns(region_->status().plc_write_p999_ns);
   if (!settings_.ignore_deadlines && now_ns() + needed > part_.deadline_ns) {
     return settle(Verdict::REJECT, Reason::NO_TIME, Route::GATE, part_.gate_class_id, part_.gate_good);
   }
-  part_.classifier_in_ns = now_ns();
   const Geometry geometry = geometry_of(frame);
   if (!classifier_->preprocess.check(geometry, region_->slot_bytes()).empty()) {
     return settle(Verdict::REJECT, Reason::FRAME_CORRUPT, Route::CLASSIFIER, 0, 0);
   }
   classifier_->preprocess.run(pixels, geometry, classifier_->input);
-  int64_t in_ns = 0;
-  if (!run_engine(*classifier_, classifier_latency_, in_ns, part_.classifier_out_ns)) {
-    return settle(Verdict::REJECT, Reason::ENGINE, Route::CLASSIFIER, 0, 0);
-  }
-  part_.classifier_in_ns = in_ns;
+  Scores s;
+  const bool sound = run_engine(*classifier_, part_.classifier_in_ns, part_.classifier_out_ns, s);
   classifier_ran_ns_ = part_.classifier_out_ns;
-  const Scores s =
-      Scores::from(classifier_->scores, classifier_->classes, settings_.good_class, settings_.empty_class);
   part_.classifier_good = s.good;
   part_.classifier_defect = s.defect;
-  if (!s.valid) {
-    count_engine_fault();
-    return settle(Verdict::REJECT, Reason::ENGINE, Route::CLASSIFIER, s.best_class, 0);
-  }
+  if (!sound) return settle(Verdict::REJECT, Reason::ENGINE, Route::CLASSIFIER, s.best_class, 0);
   if (s.good >= row.classifier_good) {
     return settle(Verdict::PASS, Reason::NONE, Route::CLASSIFIER, static_cast<uint8_t>(settings_.good_class),
                   s.good);
@@ -311,43 +294,46 @@ void InspectionLoop::expire_parts() {
   }
 }
 
-bool InspectionLoop::run_engine(Engine& engine, SlidingQuantile& latency, int64_t& in_ns, int64_t& out_ns) {
+// False: it failed, or what it said cannot be scores. Such failures in a row end READY.
+bool InspectionLoop::run_engine(Engine& engine, int64_t& in_ns, int64_t& out_ns, Scores& scores) {
   in_ns = now_ns();
   const bool ran = engine.run();
   out_ns = now_ns();
-  if (!ran) {
-    count_engine_fault();
+  scores = ran ? Scores::from(engine.scores, engine.classes, settings_.good_class, settings_.empty_class)
+               : Scores{};
+  if (!scores.valid) {
+    engine.faults_in_a_row++;
+    region_->status().engine_faults.fetch_add(1, std::memory_order_relaxed);
     return false;
   }
-  engine_faults_in_a_row_ = 0;
-  latency.add(out_ns - in_ns);
+  engine.faults_in_a_row = 0;
+  engine.latency_ns.add(out_ns - in_ns);
   return true;
 }
 
-void InspectionLoop::count_engine_fault() {
-  engine_faults_in_a_row_++;
-  region_->status().engine_faults.fetch_add(1, std::memory_order_relaxed);
-}
-
-bool InspectionLoop::warm_up() {
+void InspectionLoop::warm_up() {
   region_->status().loop_state.store(static_cast<int64_t>(LoopState::STARTING), std::memory_order_release);
-  const auto elements = [](const Engine& e) { return e.preprocess.output_bytes(); };
-  std::memset(gate_.input, 0, elements(gate_));
-  if (classifier_) std::memset(classifier_->input, 0, elements(*classifier_));
-  int64_t in = 0, out = 0;
   const int64_t end_ns = now_ns() + settings_.warmup_limit_ns;
   const int cold_runs = std::min(50, settings_.warmup_runs / 5);
   for (int i = 0; i < settings_.warmup_runs && now_ns() < end_ns; ++i) {
     if (stop_.load(std::memory_order_acquire)) break;
-    if (!run_engine(gate_, gate_latency_, in, out)) return false;
-    if (classifier_ && !run_engine(*classifier_, classifier_latency_, in, out)) return false;
+    if (!warm_up(gate_) || (classifier_ && !warm_up(*classifier_))) return;
     if (i == cold_runs) {  // the first runs are not what the line will see
-      gate_latency_ = SlidingQuantile(2048, 0.999);
-      classifier_latency_ = SlidingQuantile(2048, 0.999);
+      gate_.latency_ns = SlidingQuantile(2048, 0.999);
+      if (classifier_) classifier_->latency_ns = SlidingQuantile(2048, 0.999);
     }
   }
   classifier_ran_ns_ = now_ns();
-  return true;
+}
+
+// An engine that fails before the first part is a fault at once.
+bool InspectionLoop::warm_up(Engine& engine) {
+  std::memset(engine.input, 0, engine.preprocess.output_bytes());
+  int64_t in = 0, out = 0;
+  Scores scores;
+  const bool sound = run_engine(engine, in, out, scores);
+  if (!sound) engine.faults_in_a_row = settings_.engine_fault_limit;
+  return sound;
 }
 
 void InspectionLoop::keep_warm() {
@@ -358,20 +344,23 @@ void InspectionLoop::keep_warm() {
     if (place.open) return;
   }
   // Only where the next part cannot be here before the run is over.
-  const bool between_parts = now - last_trigger_ns_ + 3 * classifier_latency_.value() < min_gap_ns_;
+  const bool between_parts = now - last_trigger_ns_ + 3 * classifier_->latency_ns.value() < min_gap_ns_;
   const bool idle = now - last_trigger_ns_ > kSecond;
   if (!between_parts && !idle) return;
   int64_t in = 0;
-  run_engine(*classifier_, classifier_latency_, in, classifier_ran_ns_);
+  Scores scores;
+  run_engine(*classifier_, in, classifier_ran_ns_, scores);
 }
 
 void InspectionLoop::publish_state() {
   LineStatus& status = region_->status();
-  const bool fault = engine_faults_in_a_row_ >= settings_.engine_fault_limit;
+  const bool fault = gate_.faults_in_a_row >= settings_.engine_fault_limit ||
+                     (classifier_ && classifier_->faults_in_a_row >= settings_.engine_fault_limit);
   status.loop_state.store(static_cast<int64_t>(fault ? LoopState::FAULT : LoopState::READY),
                           std::memory_order_relaxed);
-  status.gate_p999_ns.store(gate_latency_.value(), std::memory_order_relaxed);
-  status.classifier_p999_ns.store(classifier_latency_.value(), std::memory_order_relaxed);
+  status.gate_p999_ns.store(gate_.latency_ns.value(), std::memory_order_relaxed);
+  status.classifier_p999_ns.store(classifier_ ? classifier_->latency_ns.value() : 0,
+                                  std::memory_order_relaxed);
   status.loop_beat_ns.store(now_ns(), std::memory_order_release);
 }
 

@@ -23,6 +23,8 @@ struct Engine {
   const float* scores = nullptr;
   size_t classes = 0;
   std::function<bool()> run;
+  SlidingQuantile latency_ns{2048, 0.999};
+  int faults_in_a_row = 0;
 };
 
 struct LoopSettings {
@@ -66,7 +68,8 @@ class InspectionLoop {
   };
 
   void body();
-  bool warm_up();
+  void warm_up();
+  bool warm_up(Engine& engine);
   void step();
   void open_parts();
   void close_part_of(uint64_t frame_index);
@@ -75,8 +78,7 @@ class InspectionLoop {
   bool look(const FrameHeader& frame, const uint8_t* pixels);
   void ask_classifier(const FrameHeader& frame, const uint8_t* pixels, const RoutingRow& row);
   void settle(Verdict verdict, Reason reason, Route route, uint8_t class_id, float confidence);
-  bool run_engine(Engine& engine, SlidingQuantile& latency, int64_t& in_ns, int64_t& out_ns);
-  void count_engine_fault();
+  bool run_engine(Engine& engine, int64_t& in_ns, int64_t& out_ns, Scores& scores);
   void reject_unseen(const Trigger& trigger, Reason reason);
   void commit();
   void keep_warm();
@@ -93,13 +95,12 @@ class InspectionLoop {
   Engine gate_;
   std::unique_ptr<Engine> classifier_;
   TriggerRing::Reader triggers_;
-  SlidingQuantile gate_latency_{2048, 0.999}, classifier_latency_{2048, 0.999};
 
   InspectionHalf part_{};  // the part in work
+  Scores gate_scores_;     // what the gate said of it
   Pending pending_[kPending];
   size_t next_pending_ = 0;
   int64_t last_trigger_ns_ = 0, min_gap_ns_ = 0, classifier_ran_ns_ = 0;
-  int engine_faults_in_a_row_ = 0;
 
   std::atomic<bool> stop_{false}, running_{false};
   std::thread thread_;

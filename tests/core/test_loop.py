@@ -247,6 +247,25 @@ def test_a_failing_engine_rejects_and_ends_ready_until_it_works_again(rig: Rig) 
     wait_for(lambda: rig.region.status.loop_state == _core.LoopState.READY)
 
 
+def test_scores_that_are_not_numbers_end_ready_like_a_failing_engine(rig: Rig) -> None:
+    rig.start(classifier=False)
+    rig.gate_scores = [0, float("nan"), 0, 0]
+    for part in range(1, 6):
+        assert outcome(rig.part(part))[:2] == (Verdict.REJECT, Reason.ENGINE)
+    wait_for(lambda: rig.region.status.loop_state == _core.LoopState.FAULT)
+
+
+def test_a_failing_classifier_ends_ready_though_the_gate_works(rig: Rig) -> None:
+    rig.start()
+    rig.gate_scores, rig.second_scores = [0, 0.6, 0.4, 0], [0, float("nan"), 0, 0]
+    for part in range(1, 6):
+        assert outcome(rig.part(part))[1:3] == (Reason.ENGINE, Route.CLASSIFIER)
+    wait_for(lambda: rig.region.status.loop_state == _core.LoopState.FAULT)
+    rig.second_scores = [0, 0.9, 0.1, 0]
+    assert rig.part(6).verdict is Verdict.PASS
+    wait_for(lambda: rig.region.status.loop_state == _core.LoopState.READY)
+
+
 def test_the_loop_beats_without_parts_and_stops(rig: Rig) -> None:
     rig.start()
     first = rig.region.status.loop_beat_ns
