@@ -20,7 +20,7 @@ lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror edge/core/*.cpp edge/core/*.hpp tests/native/*.cpp tests/native/*.hpp
+	$(BIN)/clang-format --dry-run --Werror edge/core/*.cpp edge/core/*.hpp tests/native/*.cpp tests/native/*.hpp tests/peers/*.c
 
 # The core without Python, under the address, undefined-behaviour and thread sanitizers.
 native:
