@@ -16,6 +16,7 @@ from edge.check import explain
 from edge.config import LineConfig, example_path, load_line
 from edge.errors import EdgeError
 from edge.line import Line, RunningLine, RunOptions, TwinRequest, stop_on_signals
+from edge.plc.commands import app as plc_app
 from edge.report.build import build_report, write_report
 from edge.report.schema import RunReport
 from edge.report.view import live_view, print_summary
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Inline visual inspection at the reject gate.",
 )
+app.add_typer(plc_app, name="plc")
 console = Console()
 if not console.is_terminal:
     console = Console(width=110)  # a log file has no width of its own

@@ -1,5 +1,7 @@
-"""The tables of docs/plc.md, from the register map and the settings' defaults."""
+"""The register map for the PLC programmer: the tables of docs/plc.md, and a CSV to import."""
 
+import csv
+import io
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -7,10 +9,12 @@ from edge._core import Reason, Verdict
 from edge.plc.registers import BLOCKS, Block, FaultCode, PlcMode, PlcState, StatusBit
 from edge.plc.settings import PlcSettings
 
+CSV_HEAD = ("block", "direction", "address", "words", "name", "type", "unit", "word_order", "meaning")
 
-def markdown() -> str:
-    """Everything between the markers of docs/plc.md."""
-    settings = PlcSettings()
+
+def markdown(settings: PlcSettings | None = None) -> str:
+    """Everything between the markers of docs/plc.md; with the addresses of a line when its settings are given."""
+    settings = settings or PlcSettings()
     parts = [_block(block, getattr(settings, block.setting)) for block in BLOCKS]
     bits = [(f"bit {bit.value.bit_length() - 1}", bit.name or "") for bit in StatusBit]
     parts.append(_table("Bits of `status_bits`", ("bit", "meaning when set"), bits))
@@ -27,13 +31,53 @@ def markdown() -> str:
     return "\n".join(parts)
 
 
+def comma_separated(settings: PlcSettings) -> str:
+    """One row for every value, with its address on the wire, and the ejector coil."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_HEAD)
+    for block in BLOCKS:
+        base: int = getattr(settings, block.setting)
+        for register in block.registers:
+            writer.writerow(
+                (
+                    block.name,
+                    block.direction,
+                    base + register.offset,
+                    register.words,
+                    register.name,
+                    _type(register.words),
+                    register.unit,
+                    settings.word_order if register.words == 2 else "",
+                    register.meaning.replace("``", ""),
+                )
+            )
+    coil = (
+        "coil",
+        "runtime → PLC",
+        settings.ejector.coil,
+        0,
+        "ejector",
+        "bool",
+        "",
+        "",
+        "on: air at the nozzle",
+    )
+    writer.writerow(coil)
+    return text.getvalue()
+
+
+def _type(words: int) -> str:
+    return "u32" if words == 2 else "u16"
+
+
 def _block(block: Block, base: int) -> str:
     title = f"Block `{block.name}`: {block.direction}, {block.words} registers from `plc.{block.setting}` = {base}"
     rows = [
         (
             str(base + register.offset),
             f"`{register.name}`",
-            "u32" if register.words == 2 else "u16",
+            _type(register.words),
             register.unit,
             register.meaning.replace("``", "`"),
         )
