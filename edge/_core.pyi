@@ -58,6 +58,8 @@ class Reason(enum.IntEnum):
     ENGINE = 12  # engine error or NaN
     NO_VERDICT = 13  # inspection gave none in time (dead, hung)
     PLC_SILENT = 14  # the PLC did not acknowledge before the deadline
+    BLURRED = 15
+    SPEED = 16  # faster than the routing table reaches
 
 class Route(enum.IntEnum):
     NONE = 0
@@ -78,6 +80,16 @@ class LoopState(enum.IntEnum):
     READY = 1
     FAULT = 2
     STOPPED = 3
+    HELD = 4  # a decision rule holds the line
+
+class Action(enum.IntEnum):
+    """What the decision rules want of a part in which a defect was found."""
+
+    NONE = 0  # no rule was asked
+    PASS = 1
+    REJECT = 2
+    REWORK = 3
+    HOLD_LINE = 4
 
 # --- preprocess ------------------------------------------------------------------------------------
 
@@ -186,6 +198,8 @@ class VerdictEntry:
     reason: Reason
     route: Route
     class_id: int
+    action: Action
+    bin: int
     confidence: float
     triggered_ns: int
     received_ns: int
@@ -229,6 +243,9 @@ class LineStatus:
     engine_faults: int
     gate_p999_ns: int
     classifier_p999_ns: int
+    speed_outside_table: int  # parts rejected because the routing table does not reach their speed
+    holds_wanted: int  # parts for which a rule wanted the line held
+    holds_released: int  # of these released again
 
 class Region:
     """The one shared-memory region of a line: frame ring, triggers, verdicts, status, doorbells."""
@@ -351,6 +368,22 @@ class EngineSlot:
         run: Callable[[], None],
     ) -> None: ...
 
+class ScoreMap:
+    """Platt scaling of one score; identity by default. Raises CoreError for a gain that is not positive."""
+
+    def __init__(self, *, gain: float = 1.0, bias: float = 0.0) -> None: ...
+    def __call__(self, p: float) -> float: ...
+
+class ScoreCalibration:
+    """How the three sums of one engine become probabilities."""
+
+    def __init__(self, *, good: ScoreMap = ..., defect: ScoreMap = ..., empty: ScoreMap = ...) -> None: ...
+
+class ClassRoles:
+    """Which class is which; ``limits`` by class: from this score on no part passes (2: never)."""
+
+    def __init__(self, *, good: int, empty: int, limits: Sequence[float] = ()) -> None: ...
+
 class RoutingRow:
     """Thresholds that hold up to a line speed; see core/routing.hpp."""
 
@@ -362,7 +395,91 @@ class RoutingRow:
         gate_defect: float,
         gate_empty: float,
         classifier_good: float,
+        retest_good: float = 2.0,
     ) -> None: ...
+
+class Zone:
+    """A rectangle in shares of the part's box."""
+
+    def __init__(self, x1: float, y1: float, x2: float, y2: float) -> None: ...
+
+class Rule:
+    """One decision rule; see core/rules.hpp."""
+
+    def __init__(
+        self,
+        *,
+        class_id: int = -1,
+        zone: int = -1,
+        min_score: float = 0.0,
+        min_size_mm: float = 0.0,
+        max_size_mm: float = 1e9,
+        action: Action = Action.REJECT,
+        bin: int = 0,
+    ) -> None: ...
+
+class RuleBook:
+    """A fixed list of rules; the first that fits decides."""
+
+    def __init__(self, rules: Sequence[Rule] = (), zones: Sequence[Zone] = ()) -> None: ...
+    def decide(
+        self, *, class_id: int, score: float, size_mm: float = -1.0, x: float = -1.0, y: float = -1.0
+    ) -> tuple[Action, int, int]:
+        """(action, bin, number of the rule from 1; 0: none fitted). Negative: unknown."""
+
+class PartRouter:
+    """What the loop does with the scores of parts, when they are all known beforehand: same code, no clock."""
+
+    def __init__(
+        self,
+        *,
+        rows: Sequence[RoutingRow],
+        hysteresis: float = 0.0,
+        roles: ClassRoles,
+        gate: ScoreCalibration = ...,
+        classifier: ScoreCalibration = ...,
+        rules: RuleBook = ...,
+    ) -> None:
+        """Raises CoreError for an empty table."""
+    def route(
+        self,
+        gate: NDArray[np.float32],
+        classifier: NDArray[np.float32] | None,
+        again: NDArray[np.float32] | None,
+        *,
+        speeds_um_per_s: NDArray[np.int64],
+        fits: NDArray[np.bool_],
+    ) -> dict[str, NDArray[np.uint8] | NDArray[np.int64]]:
+        """Scores are parts × classes as the engines give them; ``fits``: the classifier is in time for the part.
+
+        Returns by part ``verdict``, ``reason``, ``route``, ``class_id``, ``looks`` (uint8) and ``took_ns`` (int64).
+        """
+
+class SecondView(enum.IntEnum):
+    """Of the frame that is in an engine's input."""
+
+    NONE = 0
+    MIRRORED = 1
+    EXPOSED = 2  # brightened to a wanted mean
+
+def make_second_view(
+    view: SecondView,
+    preprocess: Preprocess,
+    input: NDArray[np.float32] | NDArray[np.int8],
+    *,
+    brightness_mean: float,
+    brightness_wanted: float,
+) -> bool:
+    """Changes the input in place; False where this view cannot be made."""
+
+def sharpness(preprocess: Preprocess, input: NDArray[np.float32] | NDArray[np.int8]) -> float:
+    """Energy of the Laplacian over the variance on the middle channel; -1: unknown."""
+
+class Fusion(enum.IntEnum):
+    """How the frames of one part become one verdict."""
+
+    ANY_REJECT = 0
+    MAJORITY = 1
 
 class LoopSettings:
     """Everything that the loop needs to know before it starts; defaults and meaning in core/loop.hpp."""
@@ -378,9 +495,21 @@ class LoopSettings:
     max_mean: float
     max_dark_share: float
     max_bright_share: float
-    good_class: int
-    empty_class: int
+    min_sharpness: float
+    max_frame_age_ns: int
+    classes: ClassRoles
+    gate_scores: ScoreCalibration
+    classifier_scores: ScoreCalibration
     routing: list[RoutingRow]
+    routing_hysteresis: float
+    braking_um_per_s2: int
+    second_view: SecondView
+    brightness_wanted: float
+    rules: list[Rule]
+    zones: list[Zone]
+    mm_per_pixel: float
+    frames_per_part: int
+    fusion: Fusion
     warmup_runs: int
     warmup_limit_ns: int
     keep_warm_ns: int

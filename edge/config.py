@@ -7,13 +7,19 @@ from pydantic import Field, field_validator, model_validator
 from edge.camera.settings import CameraSettings, RecordingSettings, ReplaySettings
 from edge.conveyor.settings import ConveyorSettings
 from edge.errors import ConfigError
+from edge.inspection.certificate import Certificate
+from edge.inspection.recipe import Recipe
+from edge.inspection.rules import RuleSettings
 from edge.inspection.settings import (
     SHIPPED,
     BudgetSettings,
     EngineSettings,
     ExposureSettings,
+    FusionSettings,
     RealtimeSettings,
+    RetestSettings,
     RoutingStep,
+    ScoreSettings,
     check_routing,
 )
 from edge.plc.settings import PlcSettings
@@ -40,9 +46,16 @@ class LineConfig(Settings):
     conveyor: ConveyorSettings = ConveyorSettings()
     budget: BudgetSettings = BudgetSettings()
     engines: EngineSettings
-    routing: tuple[RoutingStep, ...] = Field(
-        min_length=1, description="Thresholds by line speed, slowest first."
+    recipe: Path | None = Field(
+        None,
+        description="A recipe file, in place of the sections routing, scores, retest, rules and certificate here.",
     )
+    routing: tuple[RoutingStep, ...] = Field((), description="Thresholds by line speed, slowest first.")
+    scores: ScoreSettings = ScoreSettings()
+    retest: RetestSettings = RetestSettings()
+    rules: RuleSettings = RuleSettings()
+    certificate: Certificate | None = None
+    fusion: FusionSettings = FusionSettings()
     exposure: ExposureSettings = ExposureSettings()
     plc: PlcSettings
     records: RecordSettings = RecordSettings()
@@ -52,6 +65,14 @@ class LineConfig(Settings):
     @classmethod
     def _speeds_rise(cls, steps: tuple[RoutingStep, ...]) -> tuple[RoutingStep, ...]:
         return check_routing(steps)
+
+    @model_validator(mode="after")
+    def _something_decides(self) -> "LineConfig":
+        if not self.routing and self.recipe is None:
+            raise ValueError(
+                "routing is missing; add its steps, or a recipe (edge calibrate thresholds makes one)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _verdicts_reach_the_ejector(self) -> "LineConfig":
@@ -73,7 +94,18 @@ class LineConfig(Settings):
 
 def load_line(path: Path) -> LineConfig:
     """Reads a line file; relative paths in it start at its folder. Raises ConfigError with every mistake's line."""
-    return anchored(load_yaml(path, LineConfig), path.parent)
+    config = anchored(load_yaml(path, LineConfig), path.parent)
+    return config if config.recipe is None else _with_recipe(config, path, config.recipe)
+
+
+def _with_recipe(config: LineConfig, path: Path, recipe_path: Path) -> LineConfig:
+    twice = sorted(config.model_fields_set & set(Recipe.model_fields))
+    if twice:
+        raise ConfigError(
+            f"{path}: {', '.join(twice)}: here and in the recipe {recipe_path}; expected one place: remove them here"
+        )
+    recipe = load_yaml(recipe_path, Recipe)
+    return config.model_copy(update={name: getattr(recipe, name) for name in Recipe.model_fields})
 
 
 def anchored(config: LineConfig, folder: Path) -> LineConfig:
@@ -88,7 +120,10 @@ def anchored(config: LineConfig, folder: Path) -> LineConfig:
     camera = config.camera
     if isinstance(camera, (ReplaySettings, RecordingSettings)):
         camera = camera.model_copy(update={"path": _anchor(camera.path, folder)})
-    return config.model_copy(update={"engines": engines, "camera": camera})
+    update: dict[str, object] = {"engines": engines, "camera": camera}
+    if config.recipe is not None:
+        update["recipe"] = _anchor(config.recipe, folder)
+    return config.model_copy(update=update)
 
 
 def _anchor(path: str | Path, folder: Path) -> Path:

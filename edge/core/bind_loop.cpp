@@ -85,12 +85,10 @@ void bind_loop(py::module_& m) {
       .def(py::init(&make_slot), py::kw_only(), py::arg("preprocess"), py::arg("input"), py::arg("output"),
            py::arg("run"));
 
-  py::class_<RoutingRow>(m, "RoutingRow")
-      .def(py::init([](int64_t speed, float good, float defect, float empty, float classifier_good) {
-             return RoutingRow{speed, good, defect, empty, classifier_good};
-           }),
-           py::kw_only(), py::arg("speed_um_per_s"), py::arg("gate_good"), py::arg("gate_defect"),
-           py::arg("gate_empty"), py::arg("classifier_good"));
+  py::native_enum<Fusion>(m, "Fusion", "enum.IntEnum")
+      .value("ANY_REJECT", Fusion::ANY_REJECT)
+      .value("MAJORITY", Fusion::MAJORITY)
+      .finalize();
 
   auto settings = py::class_<LoopSettings>(m, "LoopSettings").def(py::init<>());
 #define EDGE_SETTING(name) settings.def_readwrite(#name, &LoopSettings::name);
@@ -105,9 +103,21 @@ void bind_loop(py::module_& m) {
   EDGE_SETTING(max_mean)
   EDGE_SETTING(max_dark_share)
   EDGE_SETTING(max_bright_share)
-  EDGE_SETTING(good_class)
-  EDGE_SETTING(empty_class)
+  EDGE_SETTING(min_sharpness)
+  EDGE_SETTING(max_frame_age_ns)
+  EDGE_SETTING(classes)
+  EDGE_SETTING(gate_scores)
+  EDGE_SETTING(classifier_scores)
   EDGE_SETTING(routing)
+  EDGE_SETTING(routing_hysteresis)
+  EDGE_SETTING(braking_um_per_s2)
+  EDGE_SETTING(second_view)
+  EDGE_SETTING(brightness_wanted)
+  EDGE_SETTING(rules)
+  EDGE_SETTING(zones)
+  EDGE_SETTING(mm_per_pixel)
+  EDGE_SETTING(frames_per_part)
+  EDGE_SETTING(fusion)
   EDGE_SETTING(warmup_runs)
   EDGE_SETTING(warmup_limit_ns)
   EDGE_SETTING(keep_warm_ns)

@@ -107,6 +107,8 @@ void bind_queues(py::module_& m) {
       .def_readonly("reason", &VerdictEntry::reason)
       .def_readonly("route", &VerdictEntry::route)
       .def_readonly("class_id", &VerdictEntry::class_id)
+      .def_readonly("action", &VerdictEntry::action)
+      .def_readonly("bin", &VerdictEntry::bin)
       .def_readonly("confidence", &VerdictEntry::confidence)
       .def_readonly("triggered_ns", &VerdictEntry::triggered_ns)
       .def_readonly("received_ns", &VerdictEntry::received_ns)
@@ -172,7 +174,7 @@ void bind_region(py::module_& m) {
              uint8_t class_id, float confidence, int64_t triggered_ns, int64_t received_ns,
              int64_t decided_ns, int64_t deadline_ns, uint64_t record_index) {
             r.push_verdict({part_id, encoder_count, triggered_ns, received_ns, decided_ns, deadline_ns,
-                            record_index, confidence, verdict, reason, route, class_id});
+                            record_index, confidence, verdict, reason, route, class_id, Action::NONE, 0});
           },
           py::kw_only(), py::arg("part_id"), py::arg("encoder_count"), py::arg("verdict"), py::arg("reason"),
           py::arg("route"), py::arg("class_id"), py::arg("confidence"), py::arg("triggered_ns"),

@@ -13,6 +13,7 @@ using namespace edge;
 void bind_preprocess(py::module_& m);
 void bind_region(py::module_& m);
 void bind_records(py::module_& m);
+void bind_routing(py::module_& m);
 void bind_loop(py::module_& m);
 
 namespace {
@@ -53,6 +54,8 @@ void bind_enums(py::module_& m) {
       .value("ENGINE", Reason::ENGINE)
       .value("NO_VERDICT", Reason::NO_VERDICT)
       .value("PLC_SILENT", Reason::PLC_SILENT)
+      .value("BLURRED", Reason::BLURRED)
+      .value("SPEED", Reason::SPEED)
       .finalize();
   py::native_enum<Route>(m, "Route", base)
       .value("NONE", Route::NONE)
@@ -73,6 +76,7 @@ void bind_enums(py::module_& m) {
       .value("READY", LoopState::READY)
       .value("FAULT", LoopState::FAULT)
       .value("STOPPED", LoopState::STOPPED)
+      .value("HELD", LoopState::HELD)
       .finalize();
 }
 
@@ -105,6 +109,7 @@ PYBIND11_MODULE(_core, m) {
   bind_clock(m);
   bind_statistics(m);
   bind_preprocess(m);
+  bind_routing(m);
   bind_region(m);
   bind_records(m);
   bind_loop(m);

@@ -23,6 +23,8 @@ enum class Reason : uint8_t {
   ENGINE = 12,
   NO_VERDICT = 13,
   PLC_SILENT = 14,
+  BLURRED = 15,
+  SPEED = 16,
 };
 
 enum class Route : uint8_t { NONE = 0, GATE = 1, CLASSIFIER = 2 };
@@ -37,6 +39,9 @@ enum class PlcResult : uint8_t {
   SUPERSEDED = 6,
 };
 
-enum class LoopState : int64_t { STARTING = 0, READY = 1, FAULT = 2, STOPPED = 3 };
+enum class LoopState : int64_t { STARTING = 0, READY = 1, FAULT = 2, STOPPED = 3, HELD = 4 };
+
+// What the decision rules want of a part in which a defect was found.
+enum class Action : uint8_t { NONE = 0, PASS = 1, REJECT = 2, REWORK = 3, HOLD_LINE = 4 };
 
 }  // namespace edge

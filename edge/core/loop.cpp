@@ -37,17 +37,26 @@ InspectionLoop::InspectionLoop(std::shared_ptr<Region> region, std::shared_ptr<R
     : region_(std::move(region)),
       records_(std::move(records)),
       settings_(std::move(settings)),
-      routing_(settings_.routing),
+      routing_(settings_.routing, settings_.routing_hysteresis),
+      speed_guard_(settings_.braking_um_per_s2),
+      rules_(settings_.rules, settings_.zones),
       gate_(std::move(gate)),
       classifier_(std::move(classifier)),
       triggers_(region_->header().triggers.reader()) {
-  if (routing_.empty()) throw CoreError("the routing table is empty: give at least one row of thresholds");
-  if (settings_.good_class >= gate_.classes || settings_.empty_class >= gate_.classes) {
+  if (settings_.classes.good >= gate_.classes || settings_.classes.empty >= gate_.classes) {
     throw CoreError("the gate has no output for the good or the empty class");
   }
   if (classifier_ && classifier_->classes != gate_.classes) {
     throw CoreError("gate and classifier differ in their number of classes");
   }
+  for (const Rule& rule : settings_.rules) {
+    if (rule.class_id >= static_cast<int>(gate_.classes) ||
+        rule.zone >= static_cast<int>(settings_.zones.size())) {
+      throw CoreError("a decision rule names a class or a zone that there is not");
+    }
+  }
+  gate_.calibration = settings_.gate_scores;
+  if (classifier_) classifier_->calibration = settings_.classifier_scores;
 }
 
 void InspectionLoop::start(std::function<void(const std::function<void()>&)> around) {
@@ -102,8 +111,8 @@ void InspectionLoop::open_parts() {
   Trigger trigger;
   while (triggers_.read(trigger)) {
     Pending& place = pending_[next_pending_++ % kPending];
-    if (place.open) reject_unseen(place.trigger, Reason::FRAME_LOST);  // more parts than any belt holds here
-    place = {trigger, true};
+    if (place.open) give_up(place);  // more parts than any belt holds here
+    place = Pending{trigger, true};
     const int64_t gap = trigger.stamp_ns - last_trigger_ns_;
     // A minimum that forgets: a slower belt is believed after a few parts, a faster one at once.
     min_gap_ns_ = std::min(gap, min_gap_ns_ + min_gap_ns_ / 8 + kMillisecond);
@@ -116,8 +125,10 @@ void InspectionLoop::close_part_of(uint64_t frame_index) {
   const FrameHeader frame = region_->slot(frame_index).header;
   for (Pending& place : pending_) {
     if (!place.open || place.trigger.trigger_id != frame.trigger_id) continue;
-    place.open = false;
     judge(place.trigger, frame, region_->pixels(frame_index));
+    if (!fuse(place)) return;  // more frames of this part are to come
+    place.open = false;
+    commit();
     return;
   }
   // Its part was rejected already, or never announced: a frame without a part is not judged.
@@ -125,6 +136,35 @@ void InspectionLoop::close_part_of(uint64_t frame_index) {
 }
 
 void InspectionLoop::judge(const Trigger& trigger, const FrameHeader& frame, const uint8_t* pixels) {
+  begin(trigger, frame);
+  const RoutingRow* row = routing_.follow(part_.speed_um_per_s);
+  if (row == nullptr) {  // nobody has said what is sure at this speed
+    region_->status().speed_outside_table.fetch_add(1, std::memory_order_relaxed);
+    return settle(Verdict::REJECT, Reason::SPEED, Route::NONE, 0, 0);
+  }
+  part_.row_um_per_s = static_cast<int32_t>(row->speed_um_per_s);
+  part_.limit_gate_good = row->gate_good;
+  part_.limit_gate_defect = row->gate_defect;
+  part_.limit_gate_empty = row->gate_empty;
+  part_.limit_classifier_good = row->classifier_good;
+  part_.limit_retest_good = row->retest_good;
+  if (!look(frame, pixels)) return;
+  const Scores& s = gate_scores_;
+  switch (ask_gate(s, *row)) {
+    case GateAnswer::GOOD:
+      return settle(Verdict::PASS, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.classes.good),
+                    s.good);
+    case GateAnswer::DEFECT:
+      return settle_defect(Route::GATE, s);
+    case GateAnswer::EMPTY:
+      return settle(Verdict::NO_PART, Reason::NONE, Route::GATE,
+                    static_cast<uint8_t>(settings_.classes.empty), s.empty);
+    case GateAnswer::UNCERTAIN:
+      return ask_classifier(frame, pixels, *row);
+  }
+}
+
+void InspectionLoop::begin(const Trigger& trigger, const FrameHeader& frame) {
   part_ = InspectionHalf{};
   part_.part_id = trigger.trigger_id;
   part_.frame_id = frame.frame_id;
@@ -136,74 +176,72 @@ void InspectionLoop::judge(const Trigger& trigger, const FrameHeader& frame, con
   part_.width = frame.width;
   part_.height = frame.height;
   part_.frame_status = static_cast<uint8_t>(frame.status);
-  const int64_t speed = speed_um_per_s();
+  part_.sharpness = part_.defect_size_mm = part_.defect_x = part_.defect_y = -1;
+  part_.frames = 1;
+  const int64_t speed = believed_speed_um_per_s();
   part_.speed_um_per_s = static_cast<int32_t>(speed);
   part_.budget_ns = budget_ns(speed);
   part_.deadline_ns = frame.received_ns + part_.budget_ns;
-
-  if (look(frame, pixels)) {
-    const RoutingRow& row = routing_.at(speed);
-    const Scores& s = gate_scores_;
-    switch (ask_gate(s, row)) {
-      case GateAnswer::GOOD:
-        settle(Verdict::PASS, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.good_class), s.good);
-        break;
-      case GateAnswer::DEFECT:
-        settle(Verdict::REJECT, Reason::DEFECT, Route::GATE, s.best_defect_class, s.defect);
-        break;
-      case GateAnswer::EMPTY:
-        settle(Verdict::NO_PART, Reason::NONE, Route::GATE, static_cast<uint8_t>(settings_.empty_class),
-               s.empty);
-        break;
-      case GateAnswer::UNCERTAIN:
-        ask_classifier(frame, pixels, row);
-        break;
-    }
-  }
-  commit();
 }
 
 // Is there a frame to judge at all? When this returns true the gate has seen it and its scores are sound.
 bool InspectionLoop::look(const FrameHeader& frame, const uint8_t* pixels) {
-  Reason reason = reason_of(frame.status);
-  if (reason == Reason::NONE && frame.exposure_end_ns + kStaleTolerance < part_.triggered_ns &&
-      !settings_.ignore_deadlines) {
-    reason = Reason::FRAME_STALE;  // exposed before its part was there: an old picture
-  }
-  const Geometry geometry = geometry_of(frame);
-  if (reason == Reason::NONE && !gate_.preprocess.check(geometry, region_->slot_bytes()).empty()) {
-    reason = Reason::FRAME_CORRUPT;
+  Reason reason = unfit(frame);
+  if (reason == Reason::NONE) {
+    const FrameStats stats = gate_.preprocess.run(pixels, geometry_of(frame), gate_.input);
+    part_.brightness_mean = stats.mean;
+    part_.dark_share = stats.dark_share;
+    part_.bright_share = stats.bright_share;
+    if (settings_.min_sharpness > 0) part_.sharpness = sharpness(gate_.preprocess.settings(), gate_.input);
+    reason = badly_lit();
   }
   if (reason != Reason::NONE) {
     settle(Verdict::REJECT, reason, Route::NONE, 0, 0);
-    return false;
-  }
-  const FrameStats stats = gate_.preprocess.run(pixels, geometry, gate_.input);
-  part_.brightness_mean = stats.mean;
-  part_.dark_share = stats.dark_share;
-  part_.bright_share = stats.bright_share;
-  if (stats.mean < settings_.min_mean || stats.dark_share > settings_.max_dark_share) {
-    settle(Verdict::REJECT, Reason::UNDEREXPOSED, Route::NONE, 0, 0);
-    return false;
-  }
-  if (stats.mean > settings_.max_mean || stats.bright_share > settings_.max_bright_share) {
-    settle(Verdict::REJECT, Reason::OVEREXPOSED, Route::NONE, 0, 0);
     return false;
   }
   const bool sound = run_engine(gate_, part_.gate_in_ns, part_.gate_out_ns, gate_scores_);
   part_.gate_good = gate_scores_.good;
   part_.gate_defect = gate_scores_.defect;
   part_.gate_empty = gate_scores_.empty;
+  part_.gate_raw_good = gate_scores_.raw_good;
+  part_.gate_raw_defect = gate_scores_.raw_defect;
+  part_.gate_raw_empty = gate_scores_.raw_empty;
   part_.gate_class_id = gate_scores_.best_class;
   if (!sound) settle(Verdict::REJECT, Reason::ENGINE, Route::GATE, gate_scores_.best_class, 0);
   return sound;
 }
 
+Reason InspectionLoop::unfit(const FrameHeader& frame) const {
+  const Reason reason = reason_of(frame.status);
+  if (reason != Reason::NONE) return reason;
+  if (!settings_.ignore_deadlines) {
+    // Exposed before its part was there, or long ago: an old picture.
+    if (frame.exposure_end_ns + kStaleTolerance < part_.triggered_ns) return Reason::FRAME_STALE;
+    if (settings_.max_frame_age_ns > 0 &&
+        part_.started_ns - frame.exposure_end_ns > settings_.max_frame_age_ns) {
+      return Reason::FRAME_STALE;
+    }
+  }
+  return gate_.preprocess.check(geometry_of(frame), region_->slot_bytes()).empty() ? Reason::NONE
+                                                                                   : Reason::FRAME_CORRUPT;
+}
+
+Reason InspectionLoop::badly_lit() const {
+  if (part_.brightness_mean < settings_.min_mean || part_.dark_share > settings_.max_dark_share) {
+    return Reason::UNDEREXPOSED;
+  }
+  if (part_.brightness_mean > settings_.max_mean || part_.bright_share > settings_.max_bright_share) {
+    return Reason::OVEREXPOSED;
+  }
+  const bool blurred = part_.sharpness >= 0 && part_.sharpness < settings_.min_sharpness;
+  return blurred ? Reason::BLURRED : Reason::NONE;
+}
+
 void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pixels, const RoutingRow& row) {
-  if (!classifier_)
+  if (!classifier_) {
     return settle(Verdict::REJECT, Reason::UNCERTAIN, Route::GATE, part_.gate_class_id, part_.gate_good);
-  const int64_t needed = classifier_->latency_ns.value() + plc_write_ns(region_->status().plc_write_p999_ns);
-  if (!settings_.ignore_deadlines && now_ns() + needed > part_.deadline_ns) {
+  }
+  if (!classifier_fits()) {
     return settle(Verdict::REJECT, Reason::NO_TIME, Route::GATE, part_.gate_class_id, part_.gate_good);
   }
   const Geometry geometry = geometry_of(frame);
@@ -212,22 +250,52 @@ void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pix
   }
   classifier_->preprocess.run(pixels, geometry, classifier_->input);
   Scores s;
-  const bool sound = run_engine(*classifier_, part_.classifier_in_ns, part_.classifier_out_ns, s);
+  bool sound = run_engine(*classifier_, part_.classifier_in_ns, part_.classifier_out_ns, s);
+  part_.looks = 1;
+  if (sound && doubtful(s, row) && settings_.second_view != SecondView::NONE && classifier_fits()) {
+    sound = look_again(s);
+  }
   classifier_ran_ns_ = part_.classifier_out_ns;
   part_.classifier_good = s.good;
   part_.classifier_defect = s.defect;
   if (!sound) return settle(Verdict::REJECT, Reason::ENGINE, Route::CLASSIFIER, s.best_class, 0);
-  if (s.good >= row.classifier_good) {
-    return settle(Verdict::PASS, Reason::NONE, Route::CLASSIFIER, static_cast<uint8_t>(settings_.good_class),
-                  s.good);
+  switch (edge::ask_classifier(s, row)) {
+    case ClassifierAnswer::GOOD:
+      return settle(Verdict::PASS, Reason::NONE, Route::CLASSIFIER,
+                    static_cast<uint8_t>(settings_.classes.good), s.good);
+    case ClassifierAnswer::EMPTY:
+      return settle(Verdict::NO_PART, Reason::NONE, Route::CLASSIFIER,
+                    static_cast<uint8_t>(settings_.classes.empty), s.empty);
+    case ClassifierAnswer::DEFECT:
+      return settle_defect(Route::CLASSIFIER, s);
+    case ClassifierAnswer::UNCERTAIN:
+      return settle(Verdict::REJECT, Reason::UNCERTAIN, Route::CLASSIFIER, s.best_defect_class, s.defect);
   }
-  if (s.empty >= row.gate_empty) {
-    return settle(Verdict::NO_PART, Reason::NONE, Route::CLASSIFIER,
-                  static_cast<uint8_t>(settings_.empty_class), s.empty);
+}
+
+// The retest: another view of the frame, and the mean of both looks. False: the engine failed.
+bool InspectionLoop::look_again(Scores& scores) {
+  part_.classifier_raw_good = scores.raw_good;
+  part_.classifier_raw_defect = scores.raw_defect;
+  if (!make_second_view(settings_.second_view, classifier_->preprocess.settings(), classifier_->input,
+                        part_.brightness_mean, settings_.brightness_wanted)) {
+    return true;
   }
-  const Reason reason =
-      s.best_class == s.best_defect_class && s.defect > 0.5F ? Reason::DEFECT : Reason::UNCERTAIN;
-  settle(Verdict::REJECT, reason, Route::CLASSIFIER, s.best_defect_class, s.defect);
+  Scores again;
+  int64_t in_ns = 0;
+  const bool sound = run_engine(*classifier_, in_ns, part_.classifier_out_ns, again);
+  part_.looks = 2;
+  part_.second_good = again.good;
+  scores = Scores::mean(scores, again);
+  return sound;
+}
+
+// One more run and the PLC's write before the deadline, both at their p99.9?
+bool InspectionLoop::classifier_fits() {
+  part_.classifier_needs_ns =
+      classifier_->latency_ns.value() + plc_write_ns(region_->status().plc_write_p999_ns);
+  part_.classifier_left_ns = part_.deadline_ns - now_ns();
+  return settings_.ignore_deadlines || part_.classifier_needs_ns <= part_.classifier_left_ns;
 }
 
 void InspectionLoop::settle(Verdict verdict, Reason reason, Route route, uint8_t class_id, float confidence) {
@@ -238,6 +306,56 @@ void InspectionLoop::settle(Verdict verdict, Reason reason, Route route, uint8_t
   part_.confidence = confidence;
   part_.judged_verdict = verdict;
   part_.judged_class_id = class_id;
+}
+
+// A defect was found: the rules say what becomes of the part.
+void InspectionLoop::settle_defect(Route route, const Scores& s) {
+  const Finding found{s.best_defect_class, s.defect, part_.defect_size_mm, part_.defect_x, part_.defect_y};
+  const RuleDecision decision = rules_.decide(found);
+  part_.action = decision.action;
+  part_.bin = decision.bin;
+  part_.rule = decision.rule;
+  if (decision.action == Action::PASS) {  // a defect of a kind that is allowed
+    return settle(Verdict::PASS, Reason::NONE, route, s.best_defect_class, s.defect);
+  }
+  settle(Verdict::REJECT, Reason::DEFECT, route, s.best_defect_class, s.defect);
+}
+
+// Adds what this frame said to what is known of its part. True: that was the last frame, part_ holds it all.
+bool InspectionLoop::fuse(Pending& place) {
+  if (settings_.frames_per_part == 1) return true;
+  place.frames++;
+  place.rejects += part_.verdict == Verdict::REJECT ? 1 : 0;
+  place.passes += part_.verdict == Verdict::PASS ? 1 : 0;
+  if (place.frames == 1) {
+    place.said = part_;
+  } else {
+    const int64_t deadline_ns = std::min(place.said.deadline_ns, part_.deadline_ns);
+    const int64_t received_ns = std::min(place.said.received_ns, part_.received_ns);
+    // The frame that is told of is the one that decides: the first reject, else the least sure.
+    const bool told = place.said.verdict == Verdict::REJECT && settings_.fusion == Fusion::ANY_REJECT;
+    const bool tells = part_.verdict == Verdict::REJECT || part_.confidence < place.said.confidence;
+    if (!told && tells) place.said = part_;
+    place.said.deadline_ns = deadline_ns;
+    place.said.received_ns = received_ns;
+  }
+  if (place.frames < settings_.frames_per_part) return false;
+  part_ = place.said;
+  part_.frames = static_cast<uint8_t>(place.frames);
+  const bool rejected =
+      settings_.fusion == Fusion::ANY_REJECT ? place.rejects > 0 : 2 * place.rejects >= place.frames;
+  const bool empty = place.rejects + place.passes == 0;
+  if (rejected) {
+    part_.verdict = Verdict::REJECT;
+  } else if (!empty && place.rejects + place.passes == place.frames) {
+    part_.verdict = Verdict::PASS;
+    part_.reason = Reason::NONE;
+  } else if (!empty) {  // one camera sees a part and the other none: that is not sure
+    part_.verdict = Verdict::REJECT;
+    part_.reason = Reason::UNCERTAIN;
+  }
+  part_.judged_verdict = part_.verdict;
+  return true;
 }
 
 void InspectionLoop::commit() {
@@ -263,24 +381,45 @@ void InspectionLoop::commit() {
   entry.reason = part_.reason;
   entry.route = part_.route;
   entry.class_id = part_.class_id;
+  entry.action = part_.action;
+  entry.bin = part_.bin;
+  if (part_.action == Action::HOLD_LINE) {
+    region_->status().holds_wanted.fetch_add(1, std::memory_order_relaxed);
+  }
   entry.record_index = records_->append(part_);
   region_->push_verdict(entry);
 }
 
 // Around the hot path -------------------------------------------------------------------------------
 
-void InspectionLoop::reject_unseen(const Trigger& trigger, Reason reason) {
-  part_ = InspectionHalf{};
-  part_.part_id = trigger.trigger_id;
-  part_.encoder_count = trigger.encoder_count;
-  part_.triggered_ns = trigger.stamp_ns;
-  const int64_t speed = speed_um_per_s();
-  part_.speed_um_per_s = static_cast<int32_t>(speed);
-  part_.budget_ns = budget_ns(speed);
-  // No frame came, so the budget runs from the moment it was given up.
-  part_.deadline_ns = now_ns() + part_.budget_ns;
-  settle(Verdict::REJECT, reason, Route::NONE, 0, 0);
+// No frame came, or not all of them.
+void InspectionLoop::give_up(Pending& place) {
+  place.open = false;
+  if (place.frames > 0) {
+    part_ = place.said;
+    part_.frames = static_cast<uint8_t>(place.frames);
+  } else {
+    part_ = InspectionHalf{};
+    part_.part_id = place.trigger.trigger_id;
+    part_.encoder_count = place.trigger.encoder_count;
+    part_.triggered_ns = place.trigger.stamp_ns;
+    part_.sharpness = part_.defect_size_mm = part_.defect_x = part_.defect_y = -1;
+    const int64_t speed = believed_speed_um_per_s();
+    part_.speed_um_per_s = static_cast<int32_t>(speed);
+    part_.budget_ns = budget_ns(speed);
+    // The budget runs from the moment it was given up.
+    part_.deadline_ns = now_ns() + part_.budget_ns;
+  }
+  settle(Verdict::REJECT, Reason::FRAME_LOST, Route::NONE, 0, 0);
   commit();
+}
+
+// When the loop no longer waits for a frame of this part: in time for a reject, if some of its frames are
+// here.
+int64_t InspectionLoop::patience_ends_ns(const Pending& place) const {
+  const int64_t end_ns = place.trigger.stamp_ns + settings_.frame_timeout_ns;
+  if (place.frames == 0 || settings_.ignore_deadlines) return end_ns;
+  return std::min(end_ns, place.said.deadline_ns - 2 * plc_write_ns(region_->status().plc_write_p50_ns));
 }
 
 void InspectionLoop::expire_parts() {
@@ -288,9 +427,7 @@ void InspectionLoop::expire_parts() {
   // Oldest first, so that verdicts leave in the order of the parts.
   for (size_t i = 0; i < kPending; ++i) {
     Pending& place = pending_[(next_pending_ + i) % kPending];
-    if (!place.open || place.trigger.stamp_ns + settings_.frame_timeout_ns > now) continue;
-    place.open = false;
-    reject_unseen(place.trigger, Reason::FRAME_LOST);
+    if (place.open && patience_ends_ns(place) <= now) give_up(place);
   }
 }
 
@@ -299,8 +436,8 @@ bool InspectionLoop::run_engine(Engine& engine, int64_t& in_ns, int64_t& out_ns,
   in_ns = now_ns();
   const bool ran = engine.run();
   out_ns = now_ns();
-  scores = ran ? Scores::from(engine.scores, engine.classes, settings_.good_class, settings_.empty_class)
-               : Scores{};
+  scores =
+      ran ? Scores::from(engine.scores, engine.classes, settings_.classes, engine.calibration) : Scores{};
   if (!scores.valid) {
     engine.faults_in_a_row++;
     region_->status().engine_faults.fetch_add(1, std::memory_order_relaxed);
@@ -356,8 +493,10 @@ void InspectionLoop::publish_state() {
   LineStatus& status = region_->status();
   const bool fault = gate_.faults_in_a_row >= settings_.engine_fault_limit ||
                      (classifier_ && classifier_->faults_in_a_row >= settings_.engine_fault_limit);
-  status.loop_state.store(static_cast<int64_t>(fault ? LoopState::FAULT : LoopState::READY),
-                          std::memory_order_relaxed);
+  const bool held = status.holds_wanted.load(std::memory_order_relaxed) >
+                    status.holds_released.load(std::memory_order_relaxed);
+  const LoopState state = fault ? LoopState::FAULT : held ? LoopState::HELD : LoopState::READY;
+  status.loop_state.store(static_cast<int64_t>(state), std::memory_order_relaxed);
   status.gate_p999_ns.store(gate_.latency_ns.value(), std::memory_order_relaxed);
   status.classifier_p999_ns.store(classifier_ ? classifier_->latency_ns.value() : 0,
                                   std::memory_order_relaxed);
@@ -367,7 +506,7 @@ void InspectionLoop::publish_state() {
 int64_t InspectionLoop::next_event_ns() const {
   int64_t next = now_ns() + kBeat;
   for (const Pending& place : pending_) {
-    if (place.open) next = std::min(next, place.trigger.stamp_ns + settings_.frame_timeout_ns);
+    if (place.open) next = std::min(next, patience_ends_ns(place));
   }
   return next;
 }
@@ -377,11 +516,11 @@ int64_t InspectionLoop::plc_write_ns(const std::atomic<int64_t>& measured_ns) co
   return measured > 0 ? measured : settings_.plc_write_assumed_ns;
 }
 
-int64_t InspectionLoop::speed_um_per_s() {
+int64_t InspectionLoop::believed_speed_um_per_s() {
   const LineStatus& status = region_->status();
-  const int64_t stamp = status.speed_stamp_ns.load(std::memory_order_acquire);
-  if (stamp == 0 || now_ns() - stamp > settings_.speed_stale_ns) return settings_.max_speed_um_per_s;
-  return status.speed_um_per_s.load(std::memory_order_relaxed);
+  const int64_t stamp = status.speed_stamp_ns.load(std::memory_order_acquire), now = now_ns();
+  if (stamp == 0 || now - stamp > settings_.speed_stale_ns) return settings_.max_speed_um_per_s;
+  return speed_guard_.believe(status.speed_um_per_s.load(std::memory_order_relaxed), now);
 }
 
 int64_t InspectionLoop::budget_ns(int64_t speed) const {

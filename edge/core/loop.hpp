@@ -13,6 +13,8 @@
 #include "record_ring.hpp"
 #include "region.hpp"
 #include "routing.hpp"
+#include "rules.hpp"
+#include "second_view.hpp"
 
 namespace edge {
 
@@ -25,7 +27,11 @@ struct Engine {
   std::function<bool()> run;
   SlidingQuantile latency_ns{2048, 0.999};
   int faults_in_a_row = 0;
+  ScoreCalibration calibration{};
 };
+
+// How the frames of one part become one verdict.
+enum class Fusion : int { ANY_REJECT = 0, MAJORITY = 1 };
 
 struct LoopSettings {
   int64_t budget_cap_ns = 15 * kMillisecond;
@@ -37,8 +43,20 @@ struct LoopSettings {
   bool ignore_deadlines = false;                  // replay of a recording: judge, never against the clock
   float min_mean = 8, max_mean = 247;             // grey levels
   float max_dark_share = 0.9F, max_bright_share = 0.6F;
-  size_t good_class = 1, empty_class = 0;
+  float min_sharpness = 0;       // of the gate's input; 0: not looked at
+  int64_t max_frame_age_ns = 0;  // exposure → judged; 0: any
+  ClassRoles classes;
+  ScoreCalibration gate_scores, classifier_scores;
   std::vector<RoutingRow> routing;
+  double routing_hysteresis = 0.03;
+  int64_t braking_um_per_s2 = 5'000'000;  // a belt that seems to slow down faster is not believed; 0: it is
+  SecondView second_view = SecondView::NONE;
+  float brightness_wanted = 110;  // grey level that an EXPOSED second view is brought to
+  std::vector<Rule> rules;
+  std::vector<Zone> zones;
+  float mm_per_pixel = 0;  // 0: unknown, defects have no size
+  int frames_per_part = 1;
+  Fusion fusion = Fusion::ANY_REJECT;
   // Enough for a p99.9 that one disturbed run does not decide; bounded in time for slow engines.
   int warmup_runs = 1100;
   int64_t warmup_limit_ns = 4 * kSecond;
@@ -65,6 +83,8 @@ class InspectionLoop {
   struct Pending {
     Trigger trigger;
     bool open = false;
+    int frames = 0, rejects = 0, passes = 0;
+    InspectionHalf said{};  // what its frames say together so far
   };
 
   void body();
@@ -75,23 +95,33 @@ class InspectionLoop {
   void close_part_of(uint64_t frame_index);
   void expire_parts();
   void judge(const Trigger& trigger, const FrameHeader& frame, const uint8_t* pixels);
+  void begin(const Trigger& trigger, const FrameHeader& frame);
   bool look(const FrameHeader& frame, const uint8_t* pixels);
+  Reason unfit(const FrameHeader& frame) const;
+  Reason badly_lit() const;
   void ask_classifier(const FrameHeader& frame, const uint8_t* pixels, const RoutingRow& row);
+  bool look_again(Scores& scores);
+  bool classifier_fits();
   void settle(Verdict verdict, Reason reason, Route route, uint8_t class_id, float confidence);
+  void settle_defect(Route route, const Scores& scores);
+  bool fuse(Pending& place);
   bool run_engine(Engine& engine, int64_t& in_ns, int64_t& out_ns, Scores& scores);
-  void reject_unseen(const Trigger& trigger, Reason reason);
+  void give_up(Pending& place);
+  int64_t patience_ends_ns(const Pending& place) const;
   void commit();
   void keep_warm();
   void publish_state();
   int64_t next_event_ns() const;
   int64_t plc_write_ns(const std::atomic<int64_t>& measured_ns) const;
-  int64_t speed_um_per_s();
+  int64_t believed_speed_um_per_s();
   int64_t budget_ns(int64_t speed) const;
 
   std::shared_ptr<Region> region_;
   std::shared_ptr<RecordRing> records_;
   LoopSettings settings_;
   RoutingTable routing_;
+  SpeedGuard speed_guard_;
+  RuleBook rules_;
   Engine gate_;
   std::unique_ptr<Engine> classifier_;
   TriggerRing::Reader triggers_;

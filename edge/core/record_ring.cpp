@@ -13,7 +13,7 @@ namespace edge {
 namespace {
 
 constexpr uint64_t kMagic = 0x45444745'52494e47;  // "EDGERING"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr uint32_t kInspected = 1, kActuated = 2;
 
 constexpr std::array<uint32_t, 256> crc_table() {

@@ -30,6 +30,19 @@ struct InspectionHalf {
   float confidence, gate_good, gate_defect, gate_empty, classifier_good, classifier_defect;
   float brightness_mean, dark_share, bright_share;
   uint32_t width, height;
+  // What led to the verdict. Scores above are calibrated, these are as the engines gave them.
+  float gate_raw_good, gate_raw_defect, gate_raw_empty, classifier_raw_good, classifier_raw_defect;
+  float second_good;  // calibrated, of the second look; 0 in `looks` 0 or 1: there was none
+  float limit_gate_good, limit_gate_defect, limit_gate_empty, limit_classifier_good, limit_retest_good;
+  float sharpness;                           // -1: not measured
+  float defect_size_mm, defect_x, defect_y;  // -1: unknown; position in shares of the part's box
+  int64_t classifier_needs_ns,
+      classifier_left_ns;          // asked before the last look: p99.9 with PLC, and what was left
+  int32_t row_um_per_s;            // the row of the routing table
+  uint8_t looks;                   // of the classifier
+  uint8_t frames;                  // fused into this verdict
+  Action action;                   // NONE: no rule was asked
+  uint8_t bin, rule, reserved[3];  // rule: number from 1; 0: none matched
 };
 
 // Written once by actuation: what finally held for the part.

@@ -32,6 +32,8 @@ struct VerdictEntry {
   Reason reason;
   Route route;
   uint8_t class_id;
+  Action action;  // NONE: no rule was asked
+  uint8_t bin;    // where a reject goes
 };
 
 struct FrameHeader {

@@ -34,7 +34,10 @@
   X(parts_ended)              \
   X(engine_faults)            \
   X(gate_p999_ns)             \
-  X(classifier_p999_ns)
+  X(classifier_p999_ns)       \
+  X(speed_outside_table)      \
+  X(holds_wanted)             \
+  X(holds_released)
 
 namespace edge {
 

@@ -10,12 +10,16 @@ from pathlib import Path
 from edge import _core
 from edge.errors import EdgeError
 from edge.inspection.engines import load_pair, slot_of
-from edge.inspection.settings import InspectionConfig, RoutingStep
+from edge.inspection.native import SECOND_VIEWS, class_roles, routing_row, score_calibration
+from edge.inspection.rules import native_rules
+from edge.inspection.settings import InspectionConfig
+from engines.manifest import EngineManifest
 
 _POLL_S = 0.05
+_FUSIONS = {"any_reject": _core.Fusion.ANY_REJECT, "majority": _core.Fusion.MAJORITY}
 
 
-def loop_settings(config: InspectionConfig, good_class: int, empty_class: int) -> _core.LoopSettings:
+def loop_settings(config: InspectionConfig, manifest: EngineManifest) -> _core.LoopSettings:
     """Milliseconds, metres and names of the line file → nanoseconds, micrometres and indices of the loop."""
     settings = _core.LoopSettings()
     settings.budget_cap_ns = round(config.budget.cap_ms * 1e6)
@@ -27,23 +31,22 @@ def loop_settings(config: InspectionConfig, good_class: int, empty_class: int) -
     settings.max_mean = config.exposure.max_mean
     settings.max_dark_share = config.exposure.max_dark_share
     settings.max_bright_share = config.exposure.max_bright_share
-    settings.good_class = good_class
-    settings.empty_class = empty_class
-    settings.routing = [_row(step) for step in config.routing]
+    settings.min_sharpness = config.exposure.min_sharpness
+    settings.max_frame_age_ns = round(config.exposure.max_age_ms * 1e6)
+    settings.classes = class_roles(config.rules, manifest)
+    settings.gate_scores = score_calibration(config.scores.gate)
+    settings.classifier_scores = score_calibration(config.scores.classifier)
+    settings.routing = [routing_row(step) for step in config.routing]
+    settings.second_view = SECOND_VIEWS[config.retest.view]
+    settings.brightness_wanted = config.retest.brightness_mean
+    settings.rules, settings.zones = native_rules(config.rules, manifest.classes)
+    settings.mm_per_pixel = config.rules.mm_per_pixel
+    settings.frames_per_part = config.fusion.frames
+    settings.fusion = _FUSIONS[config.fusion.rule]
     settings.keep_warm_ns = round(config.keep_warm_ms * 1e6)
     settings.fifo_priority = config.priority
     settings.cpu = -1 if config.loop_cpu is None else config.loop_cpu
     return settings
-
-
-def _row(step: RoutingStep) -> _core.RoutingRow:
-    return _core.RoutingRow(
-        speed_um_per_s=round(step.up_to_m_per_s * 1e6),
-        gate_good=step.gate_good,
-        gate_defect=step.gate_defect,
-        gate_empty=step.gate_empty,
-        classifier_good=step.classifier_good,
-    )
 
 
 def inspect(region_path: str, records_path: str, config: InspectionConfig) -> None:
@@ -54,13 +57,10 @@ def inspect(region_path: str, records_path: str, config: InspectionConfig) -> No
     region = _core.Region.attach(region_path)
     records = _core.RecordRing.attach(records_path)
     gate, classifier = load_pair(config.gate, config.classifier, config.threads)
-    classes = gate.manifest.classes
     loop = _core.InspectionLoop(
         region,
         records,
-        loop_settings(
-            config, classes.index(gate.manifest.good_class), classes.index(gate.manifest.empty_class)
-        ),
+        loop_settings(config, gate.manifest),
         slot_of(gate, config.roi),
         slot_of(classifier, config.roi) if classifier else None,
     )

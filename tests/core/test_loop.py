@@ -59,6 +59,10 @@ class Rig:
             preprocess=_core.Preprocess(out_width=8, out_height=8), input=image, output=out, run=run
         )
 
+    def at_speed(self, um_per_s: int) -> None:
+        self.region.status.speed_um_per_s = um_per_s
+        self.region.status.speed_stamp_ns = _core.now_ns()
+
     def frame(
         self, part: int, grey: int = 100, status: FrameStatus = FrameStatus.OK, exposed_ns: int | None = None
     ) -> None:
@@ -135,11 +139,40 @@ def test_thresholds_follow_the_line_speed(rig: Rig) -> None:
     rig.start()
     rig.gate_scores, rig.second_scores = [0, 0.95, 0.05, 0], [0, 0.95, 0.05, 0]
     routes = []
-    for part, speed in enumerate((800_000, 1_500_000, 9_000_000), 1):
-        rig.region.status.speed_um_per_s = speed
-        rig.region.status.speed_stamp_ns = _core.now_ns()
+    for part, speed in enumerate((-800_000, 800_000, 1_500_000), 1):
+        rig.at_speed(speed)
         routes.append(rig.part(part).route)
-    assert routes == [Route.GATE, Route.CLASSIFIER, Route.CLASSIFIER]
+    assert routes == [Route.GATE, Route.GATE, Route.CLASSIFIER]
+
+
+def test_a_belt_faster_than_the_table_passes_nothing(rig: Rig) -> None:
+    rig.start()
+    rig.at_speed(2_000_001)
+    assert outcome(rig.part(1))[:2] == (Verdict.REJECT, Reason.SPEED)
+    assert rig.region.status.speed_outside_table == 1
+
+
+def test_a_slower_row_is_taken_only_when_the_belt_is_clearly_slower(rig: Rig) -> None:
+    rig.settings.routing_hysteresis, rig.settings.braking_um_per_s2 = 0.05, 0
+    rig.start()
+    rig.gate_scores, rig.second_scores = [0, 0.95, 0.05, 0], [0, 0.95, 0.05, 0]
+    routes = []
+    for part, speed in enumerate((990_000, 1_010_000, 990_000, 951_000, 949_000, 990_000), 1):
+        rig.at_speed(speed)
+        routes.append(rig.part(part).route.name)
+    assert routes == ["GATE", "CLASSIFIER", "CLASSIFIER", "CLASSIFIER", "GATE", "GATE"]
+
+
+def test_a_reading_that_drops_faster_than_a_belt_brakes_gives_no_longer_budget(rig: Rig) -> None:
+    rig.settings.budget_cap_ns, rig.settings.window_um = 15_000_000, 18_000
+    rig.settings.braking_um_per_s2 = 1_000  # within this test nothing
+    rig.start()
+    budgets = []
+    for part, speed in enumerate((1_800_000, 100_000, -50_000), 1):
+        rig.at_speed(speed)
+        entry = rig.part(part)
+        budgets.append(round((entry.deadline_ns - entry.received_ns) / 1e6, 1))
+    assert budgets == [10.0, 10.0, 10.0]
 
 
 def test_without_a_classifier_uncertain_parts_are_rejected(rig: Rig) -> None:
