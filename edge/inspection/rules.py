@@ -50,7 +50,7 @@ class RuleSettings(Settings):
     """Asked in their order once a defect was found; the first that holds decides. None: reject."""
 
     steps: tuple[RuleStep, ...] = Field((), max_length=250)
-    zones: dict[str, ZoneSettings] = {}
+    zones: dict[str, ZoneSettings] = Field(default={}, description="Places on the part, by name.")
     class_limits: dict[str, Share] = Field(
         default={},
         description="No part passes on which a class has at least this score (as the engine gives it).",

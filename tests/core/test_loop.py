@@ -24,6 +24,9 @@ class Rig:
         self.gate_scores = [0.0, 1.0, 0.0, 0.0]
         self.second_scores = [0.0, 1.0, 0.0, 0.0]
         self.before_gate: Callable[[], None] = lambda: None
+        self.next_second: Callable[[], list[float]] = lambda: self.second_scores
+        self.looked_at = 0
+        self.pixels: np.ndarray | None = None
         self.settings = _core.LoopSettings()
         self.settings.routing = [
             _core.RoutingRow(
@@ -42,11 +45,16 @@ class Rig:
         self.read = 0
 
     def start(self, classifier: bool = True) -> None:
-        second = self._engine(lambda: self.second_scores, lambda: None) if classifier else None
-        first = self._engine(lambda: self.gate_scores, lambda: self.before_gate())
+        second = self._engine(lambda: self.next_second(), lambda: None) if classifier else None
+        first = self._engine(lambda: self.gate_scores, self._gate_runs)
         self.loop = _core.InspectionLoop(self.region, self.records, self.settings, first, second)
         self.loop.start()
         wait_for(lambda: self.region.status.loop_state in (_core.LoopState.READY, _core.LoopState.FAULT))
+        self.looked_at = 0
+
+    def _gate_runs(self) -> None:
+        self.before_gate()
+        self.looked_at += 1
 
     def _engine(self, scores: Callable[[], list[float]], before: Callable[[], None]) -> _core.EngineSlot:
         image, out = np.zeros((1, 3, 8, 8), np.float32), np.zeros((1, 4), np.float32)
@@ -59,6 +67,9 @@ class Rig:
             preprocess=_core.Preprocess(out_width=8, out_height=8), input=image, output=out, run=run
         )
 
+    def wait_until_looked_at(self, frames: int) -> None:
+        wait_for(lambda: self.looked_at >= frames)
+
     def at_speed(self, um_per_s: int) -> None:
         self.region.status.speed_um_per_s = um_per_s
         self.region.status.speed_stamp_ns = _core.now_ns()
@@ -68,7 +79,7 @@ class Rig:
     ) -> None:
         slot = self.region.claim_slot()
         assert slot is not None
-        slot.pixels[:] = grey
+        slot.pixels[:] = grey if self.pixels is None else self.pixels
         slot.publish(
             frame_id=part,
             trigger_id=part,
@@ -307,6 +318,155 @@ def test_the_loop_beats_without_parts_and_stops(rig: Rig) -> None:
     rig.loop.stop()
     assert not rig.loop.running
     assert rig.region.status.loop_state == _core.LoopState.STOPPED
+
+
+def test_a_doubtful_part_gets_a_second_look_and_the_mean_decides(rig: Rig) -> None:
+    rig.settings.max_speed_um_per_s = 1_000_000
+    rig.settings.routing = [
+        _core.RoutingRow(
+            speed_um_per_s=1_000_000,
+            gate_good=0.9,
+            gate_defect=0.8,
+            gate_empty=0.9,
+            classifier_good=0.7,
+            retest_good=0.5,
+        )
+    ]
+    rig.settings.second_view = _core.SecondView.MIRRORED
+    rig.start()
+    rig.gate_scores = [0, 0.6, 0.4, 0]
+    outcomes = []
+    for part, looks in enumerate([(0.6, 0.9), (0.6, 0.7), (0.4, 1.0), (0.6, float("nan"))], 1):
+        coming = iter(looks)
+        rig.next_second = lambda coming=coming: [0, (good := next(coming)), 1 - good, 0]
+        entry = rig.part(part)
+        outcomes.append((entry.verdict.name, entry.reason.name, len(list(coming))))
+    assert outcomes == [
+        ("PASS", "NONE", 0),
+        ("REJECT", "UNCERTAIN", 0),
+        ("REJECT", "DEFECT", 1),  # not doubtful: the second score was never asked for
+        ("REJECT", "ENGINE", 0),
+    ]
+
+
+def test_the_frames_of_a_part_become_one_verdict(rig: Rig) -> None:
+    rig.settings.frames_per_part = 3
+    rig.start(classifier=False)
+    good, bad = [0, 1.0, 0, 0], [0, 0, 0, 1.0]
+    outcomes = []
+    for part, frames in enumerate(([good, good, good], [good, bad, good], [[1.0, 0, 0, 0]] * 3), 1):
+        rig.region.push_trigger(part, part * 10, _core.now_ns())
+        for number, scores in enumerate(frames, 1):
+            rig.gate_scores = scores
+            rig.frame(part)
+            rig.wait_until_looked_at(number)
+        rig.looked_at = 0
+        entry = rig.verdict()
+        outcomes.append((entry.verdict.name, entry.reason.name, entry.class_id))
+    assert outcomes == [("PASS", "NONE", GOOD), ("REJECT", "DEFECT", STAIN), ("NO_PART", "NONE", EMPTY)]
+
+
+def test_a_majority_may_outvote_one_frame_but_not_a_tie(rig: Rig) -> None:
+    rig.settings.frames_per_part, rig.settings.fusion = 2, _core.Fusion.MAJORITY
+    rig.start(classifier=False)
+    rig.region.push_trigger(1, 10, _core.now_ns())
+    for number, scores in enumerate(([0, 1.0, 0, 0], [0, 0, 1.0, 0]), 1):
+        rig.gate_scores = scores
+        rig.frame(1)
+        rig.wait_until_looked_at(number)
+    assert outcome(rig.verdict())[:2] == (Verdict.REJECT, Reason.DEFECT)
+
+
+def test_a_part_of_which_a_frame_is_missing_is_rejected_in_time(rig: Rig) -> None:
+    rig.settings.frames_per_part = 2
+    rig.settings.frame_timeout_ns = 10_000_000_000
+    rig.settings.budget_cap_ns = 60_000_000
+    rig.start(classifier=False)
+    entry = rig.part(1)
+    assert outcome(entry)[:2] == (Verdict.REJECT, Reason.FRAME_LOST)
+
+
+def test_rules_decide_what_becomes_of_a_defect(rig: Rig) -> None:
+    rig.settings.rules = [
+        _core.Rule(class_id=STAIN, action=_core.Action.PASS),
+        _core.Rule(class_id=CRACK, min_score=0.99, action=_core.Action.HOLD_LINE, bin=2),
+        _core.Rule(class_id=CRACK, action=_core.Action.REWORK, bin=1),
+    ]
+    rig.start(classifier=False)
+    decided = []
+    for part, scores in enumerate(([0, 0, 0, 1.0], [0, 0.1, 0.9, 0], [0, 0, 1.0, 0]), 1):
+        rig.gate_scores = scores
+        entry = rig.part(part)
+        decided.append((entry.verdict.name, entry.action.name, entry.bin))
+    assert decided == [("PASS", "PASS", 0), ("REJECT", "REWORK", 1), ("REJECT", "HOLD_LINE", 2)]
+    wait_for(lambda: rig.region.status.loop_state == _core.LoopState.HELD)
+    rig.region.status.holds_released = rig.region.status.holds_wanted
+    wait_for(lambda: rig.region.status.loop_state == _core.LoopState.READY)
+
+
+def test_a_class_at_its_own_limit_never_passes(rig: Rig) -> None:
+    rig.settings.classes = _core.ClassRoles(good=GOOD, empty=EMPTY, limits=[2, 2, 0.02, 2])
+    rig.start()
+    rig.gate_scores, rig.second_scores = [0, 0.99, 0.01, 0], [0, 0.97, 0.03, 0]
+    assert outcome(rig.part(1))[::2] == (Verdict.PASS, Route.GATE)
+    rig.gate_scores = [0, 0.97, 0.03, 0]
+    assert outcome(rig.part(2)) == (Verdict.REJECT, Reason.DEFECT, Route.CLASSIFIER, CRACK)
+
+
+def test_a_blurred_frame_is_not_judged(rig: Rig) -> None:
+    rig.settings.min_sharpness = 5.0
+    rig.start()
+    rng = np.random.default_rng(1)
+    rig.pixels = rng.integers(20, 230, SIZE * SIZE, dtype=np.uint8)
+    assert outcome(rig.part(1))[0] is Verdict.PASS
+    ramp = np.tile(np.linspace(60, 180, SIZE), SIZE)
+    rig.pixels = ramp.astype(np.uint8)
+    assert outcome(rig.part(2))[:2] == (Verdict.REJECT, Reason.BLURRED)
+
+
+def test_a_frame_that_waited_too_long_is_stale(rig: Rig) -> None:
+    rig.settings.max_frame_age_ns = 1
+    rig.start()
+    assert outcome(rig.part(1))[:2] == (Verdict.REJECT, Reason.FRAME_STALE)
+
+
+def test_calibrated_scores_are_compared_and_raw_ones_are_kept(rig: Rig) -> None:
+    # log-odds of 0.6 are 0.405; times 6 that is 0.919 as a probability
+    rig.settings.gate_scores = _core.ScoreCalibration(good=_core.ScoreMap(gain=6.0))
+    rig.settings.max_speed_um_per_s = 1_000_000
+    rig.start(classifier=False)
+    rig.gate_scores = [0, 0.6, 0.4, 0]
+    assert outcome(rig.part(1))[0] is Verdict.PASS
+    record = _read_back(rig, rig.part(2))
+    assert record["gate_raw_good"] == pytest.approx(0.6)
+    assert record["gate_good"] == pytest.approx(0.919, abs=1e-3)
+    assert (record["limit_gate_good"], record["row_um_per_s"]) == (pytest.approx(0.9), 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rules": [_core.Rule(class_id=4)]}, "names a class or a zone"),
+        ({"rules": [_core.Rule(zone=0)]}, "names a class or a zone"),
+        ({"classes": _core.ClassRoles(good=4, empty=0)}, "no output for the good"),
+    ],
+)
+def test_settings_that_do_not_fit_the_engines_are_refused(
+    rig: Rig, change: dict[str, object], message: str
+) -> None:
+    for name, value in change.items():
+        setattr(rig.settings, name, value)
+    with pytest.raises(_core.CoreError, match=message):
+        rig.start()
+
+
+def test_a_threshold_that_is_no_number_is_refused(rig: Rig) -> None:
+    row = _core.RoutingRow(
+        speed_um_per_s=1, gate_good=float("nan"), gate_defect=1, gate_empty=1, classifier_good=1
+    )
+    rig.settings.routing = [row]
+    with pytest.raises(_core.CoreError, match="no number"):
+        rig.start()
 
 
 def test_an_empty_routing_table_is_refused(rig: Rig) -> None:

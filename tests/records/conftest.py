@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge._core import (
+    ClassRoles,
     EngineSlot,
     InspectionLoop,
     LoopSettings,
@@ -57,7 +58,7 @@ class JudgedLine:
         settings = LoopSettings()
         settings.ignore_deadlines = True
         settings.frame_timeout_ns = 60_000_000
-        settings.classes = _core.ClassRoles(good=GOOD, empty=EMPTY)
+        settings.classes = ClassRoles(good=GOOD, empty=EMPTY)
         settings.min_mean, settings.max_mean = 0.0, 255.0
         settings.max_dark_share = settings.max_bright_share = 1.0
         row = RoutingRow(
