@@ -6,7 +6,7 @@ RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
 CORE := $(wildcard edge/core/*.cpp edge/core/*.hpp) setup.py pyproject.toml
 
-.PHONY: run test check bench lint native schemas clean
+.PHONY: faults run test check bench lint native schemas clean
 
 run: $(RUN_STAMP)
 	$(BIN)/edge demo $(ARGS)
@@ -50,3 +50,7 @@ clean:
 
 schemas: $(DEV_STAMP)
 	$(BIN)/python -m tools.schemas
+
+# The fault matrix: make faults REPORT=r.json
+faults: $(DEV_STAMP)
+	EDGE_FAULTS_REPORT=$(REPORT) $(BIN)/python -m pytest -q tests/faults $(ARGS)

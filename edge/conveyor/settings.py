@@ -15,6 +15,8 @@ class ConveyorSettings(Settings):
     """The speed of a fixed belt; with ``plc`` what is assumed until the PLC has been read."""
     max_m_per_s: float = Field(default=3.0, gt=0, le=20)
     """A reading above this is a broken encoder, not a belt."""
+    max_m_per_s2: float = Field(default=10.0, gt=0, le=1_000)
+    """How fast the belt can stop; a reading that stops sooner is a dead encoder, and everything is rejected."""
     counts_per_mm: float = Field(default=10.0, gt=0, le=10_000)
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ Belt travel is in mm on an axis of our own that never jumps, whatever the encode
 
 from typing import Protocol
 
+from edge.conveyor.doubt import LONG_GAP_NS, BeltWatch, Doubt
 from edge.conveyor.settings import ConveyorSettings
 from edge.plc.registers import U32_MASK, signed_distance
 
@@ -22,6 +23,10 @@ class Belt(Protocol):
     def speed_m_per_s(self) -> float:
         """Latest speed; 0 when the belt stands still."""
 
+    @property
+    def doubt(self) -> Doubt:
+        """Why positions are not to be trusted now; NONE: they are."""
+
     def position_mm(self, now_ns: int) -> float:
         """Belt travel at a time."""
 
@@ -34,6 +39,8 @@ class Belt(Protocol):
 
 class FixedBelt:
     """A belt of constant speed, without an encoder."""
+
+    doubt = Doubt.NONE
 
     def __init__(self, settings: ConveyorSettings) -> None:
         self.speed_m_per_s = settings.m_per_s
@@ -60,25 +67,38 @@ class EncoderBelt:
         self._position_mm = 0.0
         self._stamp_ns = now_ns
         self._encoder: int | None = None
+        self._watch = BeltWatch(settings.max_m_per_s2)
         self.jumps = 0
         """Readings that did not follow from the one before: PLC restarted, or encoder broken."""
+
+    @property
+    def doubt(self) -> Doubt:
+        """Why positions are not to be trusted now; NONE: they are."""
+        return self._watch.doubt
 
     def update(self, encoder_count: int, speed_mm_per_s: int, stamp_ns: int) -> bool:
         """A reading of an unsigned 32-bit encoder, valid at ``stamp_ns``; False when it was not believed."""
         speed_m_per_s = speed_mm_per_s / 1000.0
         if speed_m_per_s > self._settings.max_m_per_s:
+            self._watch.impossible()
             return False
-        expected_mm = self.position_mm(stamp_ns)
-        if self._encoder is None:
-            measured_mm = expected_mm
-        else:
+        measured_mm = expected_mm = self.position_mm(stamp_ns)
+        gap_ns = stamp_ns - self._stamp_ns
+        if self._encoder is not None:
             travel_mm = signed_distance(encoder_count, self._encoder) / self._settings.counts_per_mm
             measured_mm = self._position_mm + travel_mm
             # How far it may have gone since: at most at full speed, and backwards as far.
-            reach_mm = self._settings.max_m_per_s * MM_PER_NS * (stamp_ns - self._stamp_ns)
+            reach_mm = self._settings.max_m_per_s * MM_PER_NS * gap_ns
             if abs(measured_mm - expected_mm) > reach_mm + ENCODER_JUMP_MM:
-                measured_mm = expected_mm
                 self.jumps += 1
+                self._watch.jumped()
+                # After a long silence the belt may have stood: what is believed must not be ahead of the truth.
+                measured_mm = expected_mm if gap_ns <= LONG_GAP_NS else min(expected_mm, self._position_mm)
+            elif self._watch.reading(gap_ns, travel_mm, self.speed_m_per_s, speed_m_per_s, stamp_ns) is not (
+                Doubt.NONE
+            ):
+                # The one further back: who waits until the belt has carried away what may be under way waits longer.
+                measured_mm = min(measured_mm, expected_mm)
         self._position_mm, self._stamp_ns, self._encoder = measured_mm, stamp_ns, encoder_count
         self.speed_m_per_s = speed_m_per_s
         return True
@@ -89,6 +109,7 @@ class EncoderBelt:
 
     def trigger_position_mm(self, encoder_count: int, stamp_ns: int) -> float:
         """From the count latched at the trigger; from the time if the camera has another encoder or none."""
+        self._watch.trigger(stamp_ns)
         expected_mm = self.position_mm(stamp_ns)
         if self._encoder is None:
             return expected_mm

@@ -1,14 +1,19 @@
 """The shift register: every part between the camera and the ejector, rejected until proven otherwise."""
 
 import math
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge._core import Reason, Verdict
+from edge.conveyor.doubt import Doubt
 from edge.conveyor.speed import MM_PER_NS, Belt
 
 FAR_NS = 1_000_000_000
 """How long a belt that stands still is believed to; it is asked again after that."""
+
+CAPACITY = 65_536
+"""Parts under way; at a pitch of 10 mm that is 650 m of belt."""
 
 
 @dataclass(slots=True)
@@ -23,6 +28,7 @@ class Part:
     verdict: Verdict = Verdict.REJECT
     reason: Reason = Reason.NO_VERDICT
     final: bool = False
+    class_id: int = 0
 
     @property
     def passes(self) -> bool:
@@ -32,22 +38,37 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Nozzle:
-    """Where and when the ejector acts."""
+    """Where and when an ejector acts."""
 
     distance_mm: float
     """From the part sensor."""
     pulse_mm: float
     lead_ns: int
+    min_pulse_mm: float = 10.0
+    """A pulse is cut short at the middle between a reject and a pass beside it, but not below this."""
+    classes: frozenset[int] = frozenset()
+    """Rejects of these classes only; empty: everything that does not pass."""
 
 
 class ShiftRegister:
-    """Parts in belt order. Bounded: what does not fit is refused, and the caller counts it as rejected."""
+    """Parts in belt order. Bounded: what does not fit is refused, and the caller counts it as rejected.
 
-    def __init__(self, belt: Belt, nozzle: Nozzle, capacity: int = 1024) -> None:
+    ``sorters`` are further ejectors upstream of the main one, each for some classes of rejects. The main one fires
+    for every part that does not pass, sorted out before or not: it alone carries the safety.
+    """
+
+    def __init__(
+        self, belt: Belt, nozzle: Nozzle, capacity: int = CAPACITY, sorters: tuple[Nozzle, ...] = ()
+    ) -> None:
         self._belt = belt
         self._nozzle = nozzle
+        self._sorters = sorters
         self._capacity = capacity
         self._parts: dict[int, Part] = {}
+        self._open: dict[int, Part] = {}
+        # (position, part id), sorted: what is asked at every turn must not cost more with every part.
+        self._order: list[tuple[float, int]] = []
+        self._stopped: list[tuple[float, int]] = []
         self._blind_until_mm = -math.inf
         self.ended = 0
 
@@ -59,7 +80,12 @@ class ShiftRegister:
 
     def start_blind(self, now_ns: int) -> None:
         """Parts are under way that nobody knows: all are rejected that may have passed the sensor by now."""
-        self._blind_until_mm = self._belt.position_mm(now_ns) + self._nozzle.pulse_mm / 2
+        until_mm = self._belt.position_mm(now_ns) + self._nozzle.pulse_mm / 2
+        self._blind_until_mm = max(self._blind_until_mm, until_mm)
+
+    def blind_for(self, part: Part) -> bool:
+        """Whether the part will be rejected whatever its verdict, because nobody knows where it is."""
+        return self._belt.doubt is not Doubt.NONE or part.position_mm <= self._blind_until_mm
 
     def enter(self, part_id: int, encoder_count: int, stamp_ns: int) -> Part | None:
         """A part at its trigger, with the verdict reject. None when the register is full."""
@@ -67,62 +93,132 @@ class ShiftRegister:
             return None
         position_mm = self._belt.trigger_position_mm(encoder_count, stamp_ns)
         part = Part(part_id, encoder_count, stamp_ns, position_mm)
-        self._parts[part_id] = part
+        self._parts[part_id] = self._open[part_id] = part
+        insort(self._order, (position_mm, part_id))
+        insort(self._stopped, (position_mm, part_id))
         return part
 
     def get(self, part_id: int) -> Part | None:
         """The part, while it is tracked."""
         return self._parts.get(part_id)
 
-    def settle(self, part: Part, verdict: Verdict, reason: Reason) -> None:
+    def settle(self, part: Part, verdict: Verdict, reason: Reason, class_id: int = 0) -> None:
         """The final verdict, once: what the PLC has acknowledged, or a reject."""
-        if not part.final:
-            part.verdict, part.reason, part.final = verdict, reason, True
+        if part.final:
+            return
+        part.verdict, part.reason, part.class_id, part.final = verdict, reason, class_id, True
+        self._open.pop(part.part_id, None)
+        if part.passes:
+            _remove(self._stopped, (part.position_mm, part.part_id))
 
     def ejector_on(self, now_ns: int) -> bool:
         """Whether the coil must be on now, for air when a part that does not pass is in front."""
-        centre_mm = self._at_nozzle(now_ns)
-        half_mm = self._nozzle.pulse_mm / 2
+        if self._belt.doubt is not Doubt.NONE:
+            self.start_blind(now_ns)
+        centre_mm = self._at(self._nozzle, now_ns)
         if centre_mm <= self._blind_until_mm or len(self._parts) >= self._capacity:
             return True
-        return any(abs(centre_mm - part.position_mm) <= half_mm for part in self if not part.passes)
+        return self._fires(self._nozzle, centre_mm)
+
+    def sorter_on(self, index: int, now_ns: int) -> bool:
+        """The same for a sorter; it knows nothing of blindness, which is the main ejector's."""
+        nozzle = self._sorters[index]
+        return self._fires(nozzle, self._at(nozzle, now_ns))
 
     def due_for_reject(self, now_ns: int, timeout_ns: int) -> list[Part]:
         """Parts whose verdict can no longer be awaited: timed out, or about to reach their pulse."""
-        begin_mm = self._at_nozzle(now_ns) + self._nozzle.pulse_mm / 2
+        begin_mm = self._at(self._nozzle, now_ns) + self._nozzle.pulse_mm / 2
         return [
             part
-            for part in self
-            if not part.final and (now_ns >= part.triggered_ns + timeout_ns or begin_mm >= part.position_mm)
+            for part in self._open.values()
+            if now_ns >= part.triggered_ns + timeout_ns or begin_mm >= part.position_mm
         ]
 
     def retire(self, now_ns: int) -> int:
         """Takes out the parts that are past the ejector; returns how many."""
-        end_mm = self._at_nozzle(now_ns) - self._nozzle.pulse_mm / 2
-        past = [part.part_id for part in self if part.final and part.position_mm < end_mm]
-        for part_id in past:
-            del self._parts[part_id]
+        end_mm = self._at(self._nozzle, now_ns) - self._nozzle.pulse_mm / 2
+        past = [
+            key for key in self._order[: bisect_left(self._order, (end_mm, 0))] if key[1] not in self._open
+        ]
+        for key in past:
+            part = self._parts.pop(key[1])
+            _remove(self._order, key)
+            if not part.passes:
+                _remove(self._stopped, key)
         self.ended += len(past)
         return len(past)
 
     def next_event_ns(self, now_ns: int, timeout_ns: int) -> int:
-        """When the coil, or the wait for a verdict, is next to be looked at."""
-        centre_mm = self._at_nozzle(now_ns)
-        half_mm = self._nozzle.pulse_mm / 2
-        edges_mm = [self._blind_until_mm]
-        for part in self:
-            edges_mm += (part.position_mm - half_mm, part.position_mm + half_mm)
-        soonest_mm = min(
-            (edge_mm - centre_mm for edge_mm in edges_mm if edge_mm > centre_mm), default=math.inf
-        )
+        """When a coil, or the wait for a verdict, is next to be looked at."""
+        soonest_mm = min(self._next_edge_mm(nozzle, now_ns) for nozzle in (self._nozzle, *self._sorters))
         speed_m_per_s = self._belt.speed_m_per_s
         event_ns = now_ns + FAR_NS
         if 0 < soonest_mm < FAR_NS * MM_PER_NS * speed_m_per_s:
             # One µs further: the edge must lie behind us when we look.
             event_ns = now_ns + int(soonest_mm / (MM_PER_NS * speed_m_per_s)) + 1000
-        waits = (part.triggered_ns + timeout_ns for part in self if not part.final)
+        waits = (part.triggered_ns + timeout_ns for part in self._open.values())
         return max(now_ns, min([event_ns, *waits]))
 
-    def _at_nozzle(self, now_ns: int) -> float:
+    def clear_until_mm(self, now_ns: int) -> float:
+        """The lease: nothing that must be rejected, known or not, meets the nozzle before this belt travel.
+
+        A part in front of the nozzle now is left out: for it the coil is on already.
+        """
+        here_mm = self._belt.position_mm(now_ns) - self._nozzle.distance_mm
+        if self._belt.doubt is not Doubt.NONE or here_mm <= self._blind_until_mm:
+            return self._belt.position_mm(now_ns)
+        half_mm = self._nozzle.pulse_mm / 2
+        # What has not passed the sensor yet cannot be here before the whole way is gone.
+        limit_mm = self._belt.position_mm(now_ns) - half_mm
+        ahead = bisect_right(self._stopped, (self._at(self._nozzle, now_ns) + half_mm, math.inf))
+        if ahead < len(self._stopped):
+            limit_mm = min(limit_mm, self._stopped[ahead][0] - half_mm)
+        return limit_mm + self._nozzle.distance_mm
+
+    def _next_edge_mm(self, nozzle: Nozzle, now_ns: int) -> float:
+        """Belt travel until the next edge of a pulse."""
+        centre_mm = self._at(nozzle, now_ns)
+        edges_mm = [self._blind_until_mm - centre_mm]
+        half_mm = nozzle.pulse_mm / 2
+        first = bisect_left(self._stopped, (centre_mm - half_mm, 0))
+        for position_mm, part_id in self._stopped[first:]:
+            if self._concerns(nozzle, part_id):
+                edges_mm += (edge_mm - centre_mm for edge_mm in self._pulse_mm(nozzle, position_mm, part_id))
+            if position_mm > centre_mm + half_mm:
+                break
+        return min((edge_mm for edge_mm in edges_mm if edge_mm > 0), default=math.inf)
+
+    def _fires(self, nozzle: Nozzle, centre_mm: float) -> bool:
+        half_mm = nozzle.pulse_mm / 2
+        first = bisect_left(self._stopped, (centre_mm - half_mm, 0))
+        last = bisect_right(self._stopped, (centre_mm + half_mm, math.inf))
+        for position_mm, part_id in self._stopped[first:last]:
+            begin_mm, end_mm = self._pulse_mm(nozzle, position_mm, part_id)
+            if begin_mm <= centre_mm <= end_mm and self._concerns(nozzle, part_id):
+                return True
+        return False
+
+    def _concerns(self, nozzle: Nozzle, part_id: int) -> bool:
+        part = self._parts[part_id]
+        return not nozzle.classes or (part.final and part.class_id in nozzle.classes)
+
+    def _pulse_mm(self, nozzle: Nozzle, position_mm: float, part_id: int) -> tuple[float, float]:
+        """Begin and end of the pulse for a part: cut at the middle to a passing neighbour."""
+        half_mm, least_mm = nozzle.pulse_mm / 2, min(nozzle.min_pulse_mm, nozzle.pulse_mm) / 2
+        begin_mm, end_mm = position_mm - half_mm, position_mm + half_mm
+        at = bisect_left(self._order, (position_mm, part_id))
+        if at > 0 and self._parts[self._order[at - 1][1]].passes:
+            begin_mm = max(begin_mm, (self._order[at - 1][0] + position_mm) / 2)
+        if at + 1 < len(self._order) and self._parts[self._order[at + 1][1]].passes:
+            end_mm = min(end_mm, (self._order[at + 1][0] + position_mm) / 2)
+        return min(begin_mm, position_mm - least_mm), max(end_mm, position_mm + least_mm)
+
+    def _at(self, nozzle: Nozzle, now_ns: int) -> float:
         """Trigger position of a part whose centre meets the air of a coil that is written now."""
-        return self._belt.position_mm(now_ns + self._nozzle.lead_ns) - self._nozzle.distance_mm
+        return self._belt.position_mm(now_ns + nozzle.lead_ns) - nozzle.distance_mm
+
+
+def _remove(keys: list[tuple[float, int]], key: tuple[float, int]) -> None:
+    at = bisect_left(keys, key)
+    if at < len(keys) and keys[at] == key:
+        del keys[at]

@@ -14,8 +14,9 @@ from rich.progress import Progress
 
 from edge.errors import PlcError
 from edge.plc import latency as latencies
+from edge.plc.connect import address_of
 from edge.plc.link import Link
-from edge.plc.probe import ANSWER_LIMIT_NS, address_of, open_link, refuse_if_driven, settings_of
+from edge.plc.probe import ANSWER_LIMIT_NS, open_link, refuse_if_driven, settings_of
 from edge.plc.register_doc import comma_separated, markdown
 from edge.plc.settings import PlcSettings
 from edge.plc.watch import Watch

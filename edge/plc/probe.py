@@ -7,7 +7,8 @@ from pathlib import Path
 
 from edge.config import LineConfig, load_line
 from edge.errors import PlcError
-from edge.plc.link import Link, ModbusTcpLink
+from edge.plc.connect import address_of, make_link
+from edge.plc.link import Link
 from edge.plc.registers import STATUS, decode
 from edge.plc.settings import PlcSettings
 
@@ -35,16 +36,6 @@ def settings_of(
     if config is None and host is None and port is None:
         raise PlcError("which PLC? Give a line file, or --host and --port")
     return plc, config
-
-
-def make_link(plc: PlcSettings) -> Link:
-    """The link that the settings ask for, not opened yet."""
-    return ModbusTcpLink(plc)
-
-
-def address_of(plc: PlcSettings) -> str:
-    """For people."""
-    return f"{plc.host}:{plc.port}, unit {plc.unit_id}"
 
 
 @contextmanager

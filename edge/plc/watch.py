@@ -7,8 +7,9 @@ from rich.panel import Panel
 from rich.table import Table
 
 from edge._core import Reason, Verdict
+from edge.plc.connect import address_of
 from edge.plc.link import Link
-from edge.plc.probe import address_of, read
+from edge.plc.probe import read
 from edge.plc.registers import PLC, STATUS, VERDICT, Block, FaultCode, PlcMode, PlcState, StatusBit, decode
 from edge.plc.settings import PlcSettings
 

@@ -1,4 +1,5 @@
 from edge._core import Reason, Verdict
+from edge.conveyor.doubt import Doubt
 from edge.conveyor.settings import ConveyorSettings
 from edge.conveyor.speed import EncoderBelt, FixedBelt
 from edge.conveyor.tracking import Nozzle, ShiftRegister
@@ -105,3 +106,109 @@ def test_belt_that_stands_still_moves_no_part():
     register.settle(register.enter(1, 0, 0), Verdict.REJECT, Reason.DEFECT)
     assert not register.ejector_on(10_000 * MS)
     assert register.next_event_ns(0, TIMEOUT_NS) == 1_000 * MS
+
+
+def test_many_parts_are_tracked_and_each_meets_its_pulse():
+    # 5,000 parts on 50 m of belt: more than any ring of the region holds.
+    register = ShiftRegister(
+        FixedBelt(ConveyorSettings(m_per_s=1.0)), Nozzle(distance_mm=60_000, pulse_mm=8, lead_ns=0)
+    )
+    for part_id in range(1, 5001):
+        verdict = Verdict.REJECT if part_id % 7 == 0 else Verdict.PASS
+        part = register.enter(part_id, 0, part_id * 10 * MS)
+        register.settle(part, verdict, Reason.NONE)
+    assert len(register) == 5000
+    for part_id in (1, 7, 700, 701, 4998, 5000):
+        assert register.ejector_on((60_000 + part_id * 10) * MS) == (part_id % 7 == 0)
+    assert register.retire((60_000 + 2_500 * 10 + 5) * MS) == 2_500
+
+
+def test_a_pass_beside_a_reject_nearer_than_the_pulse_is_spared():
+    register = make()
+    for part_id, verdict in ((1, Verdict.PASS), (2, Verdict.REJECT), (3, Verdict.PASS)):
+        register.settle(register.enter(part_id, 0, part_id * 15 * MS), verdict, Reason.DEFECT)
+    span = on_span(register)
+    assert span
+    assert set(span) <= set(range(430 - 8 - 8, 430 - 8 + 8))
+    assert 430 - 8 in span
+
+
+def test_parts_on_top_of_each_other_are_both_rejected():
+    register = make()
+    register.settle(register.enter(1, 0, 100 * MS), Verdict.PASS, Reason.NONE)
+    register.settle(register.enter(2, 0, 102 * MS), Verdict.REJECT, Reason.DEFECT)
+    span = on_span(register)
+    assert {100 + 400 - 8, 102 + 400 - 8} <= set(span)
+
+
+def test_edges_of_pulses_that_were_cut_are_events():
+    register = make()
+    register.settle(register.enter(1, 0, 100 * MS), Verdict.PASS, Reason.NONE)
+    register.settle(register.enter(2, 0, 120 * MS), Verdict.REJECT, Reason.DEFECT)
+    begin_ns = register.next_event_ns(450 * MS, TIMEOUT_NS)
+    assert abs(begin_ns - (110 + 392) * MS) < 0.1 * MS
+    assert register.ejector_on(begin_ns)
+    assert not register.ejector_on(begin_ns - 2000)
+
+
+def test_a_sorter_takes_its_classes_and_the_main_ejector_takes_all():
+    sorter = Nozzle(distance_mm=200, pulse_mm=40, lead_ns=0, classes=frozenset({3}))
+    register = ShiftRegister(FixedBelt(ConveyorSettings(m_per_s=1.0)), NOZZLE, sorters=(sorter,))
+    for part_id, class_id in ((1, 2), (2, 3)):
+        part = register.enter(part_id, 0, part_id * 100 * MS)
+        register.settle(part, Verdict.REJECT, Reason.DEFECT, class_id)
+    assert not register.sorter_on(0, 300 * MS)
+    assert register.sorter_on(0, 400 * MS)
+    assert register.ejector_on(492 * MS) and register.ejector_on(592 * MS)
+
+
+def test_the_lease_ends_at_the_next_reject_and_never_beyond_what_was_seen():
+    register = make()
+    for part_id, verdict in ((1, Verdict.PASS), (2, Verdict.REJECT)):
+        part = register.enter(part_id, 0, part_id * 100 * MS)
+        register.settle(part, verdict, Reason.DEFECT)
+    assert register.clear_until_mm(300 * MS) == 200 + 400 - 20
+    # In front of the nozzle now: its pulse is on, the lease reaches to what the sensor has not seen yet.
+    assert register.clear_until_mm(590 * MS) == 590 + 400 - 20
+    register.start_blind(600 * MS)
+    assert register.clear_until_mm(650 * MS) == 650
+
+
+def encoder_line(speeds_mm_per_s, counts, period_ms=40):
+    belt = EncoderBelt(ConveyorSettings(m_per_s=1.2), 0)
+    for i, (speed, count) in enumerate(zip(speeds_mm_per_s, counts, strict=True)):
+        belt.update(count & 0xFFFFFFFF, speed, i * period_ms * MS)
+    return belt
+
+
+def test_an_encoder_that_stands_while_the_belt_runs_rejects_everything():
+    belt = encoder_line([1200] * 4, [0, 480, 960, 960])
+    register = ShiftRegister(belt, NOZZLE)
+    assert register.ejector_on(121 * MS)
+    part = register.enter(1, 960, 125 * MS)
+    assert register.blind_for(part)
+
+
+def test_a_reversed_encoder_rejects_everything_and_a_wrap_does_not():
+    assert encoder_line([1200] * 3, [0, -480, -960]).doubt is Doubt.MISMATCH
+    start = 2**32 - 700
+    assert encoder_line([1200] * 4, [start + i * 480 for i in range(4)]).doubt is Doubt.NONE
+
+
+def test_a_ramp_a_creep_and_a_stop_are_no_reason_for_doubt():
+    speeds, counts, count = [], [], 0.0
+    for i in range(200):
+        speed = max(0.0, 1200 - 12 * i) if i < 150 else 50.0
+        speeds.append(round(speed))
+        counts.append(int(count))
+        count += (speed + (max(0.0, 1200 - 12 * (i + 1)) if i + 1 < 150 else 50.0)) / 2 * 0.04 * 10
+    assert encoder_line(speeds, counts).doubt is Doubt.NONE
+
+
+def test_a_belt_that_stops_at_once_and_parts_that_come_on_a_standing_one_are_doubted():
+    belt = encoder_line([1200, 1200, 0], [0, 480, 480])
+    assert belt.doubt is not Doubt.NONE
+    belt = encoder_line([0] * 6, [0] * 6)
+    assert belt.doubt is Doubt.NONE
+    belt.trigger_position_mm(0, 300 * MS)
+    assert belt.doubt is Doubt.MOVED_STANDING

@@ -307,25 +307,42 @@ static void run_tcp(int port) {
   }
 }
 
-static void run_rtu(const char* device) {
+// A pulled cable takes the device away: it is opened again when it is there.
+static bool open_rtu(const char* device) {
   link_ = modbus_new_rtu(device, 115200, 'N', 8, 1);
   modbus_set_slave(link_, opt.unit);
-  if (modbus_connect(link_) < 0) {
+  if (modbus_connect(link_) == 0) return true;
+  modbus_free(link_);
+  link_ = NULL;
+  return false;
+}
+
+static void run_rtu(const char* device) {
+  if (!open_rtu(device)) {
     fprintf(stderr, "plc: cannot open %s: %s\n", device, modbus_strerror(errno));
     exit(1);
   }
   printf("ready port=0\n");
   fflush(stdout);
-  const int fd = modbus_get_socket(link_);
   while (!ending) {
+    struct timeval wait = until_scan();
+    if (link_ == NULL && !open_rtu(device)) {
+      select(0, NULL, NULL, NULL, &wait);
+      scan();
+      continue;
+    }
+    const int fd = modbus_get_socket(link_);
     fd_set ready;
     FD_ZERO(&ready);
     FD_SET(fd, &ready);
-    struct timeval wait = until_scan();
-    // A broken frame is not answered; the line is flushed and the master tries again. A hang-up ends us.
     if (select(fd + 1, &ready, NULL, NULL, &wait) > 0 && !serve()) {
-      if (errno == EIO || errno == ECONNRESET) break;
-      modbus_flush(link_);
+      if (errno == EIO || errno == ECONNRESET || access(device, F_OK) != 0) {
+        modbus_close(link_);
+        modbus_free(link_);
+        link_ = NULL;
+      } else {
+        modbus_flush(link_);  // a broken frame is not answered
+      }
     }
     scan();
   }

@@ -1,0 +1,84 @@
+"""Two addresses of one PLC, and bytes the wrong way round."""
+
+import time
+from contextlib import ExitStack
+
+from edge._core import PlcResult
+from edge.plc.connect import address_of, make_link
+from edge.plc.link import Link
+from edge.plc.settings import PlcSettings
+from tests.plc.faulty_plc import FaultyPlc
+from tests.plc.line_rig import until
+
+
+def settings(port: int, standby: int | None = None, **changes: object) -> PlcSettings:
+    second = {"standby": {"host": "127.0.0.1", "port": standby}} if standby else {}
+    return PlcSettings.model_validate({"kind": "tcp", "port": port, **second, **changes})
+
+
+def soon() -> int:
+    return time.monotonic_ns() + 500_000_000
+
+
+def serviced(link: Link) -> bool:
+    link.service(time.monotonic_ns())
+    return link.is_open
+
+
+def acked(link: Link) -> bool:
+    if not serviced(link):
+        return False
+    reply = link.write_registers(0, [1], time.monotonic_ns() + 20_000_000)
+    if reply.acked:
+        link.confirm()
+    return reply.acked
+
+
+def test_the_standby_takes_over_at_once_and_is_kept():
+    with ExitStack() as power, FaultyPlc() as second:
+        first = power.enter_context(FaultyPlc())
+        link = make_link(settings(first.port, second.port))
+        until(lambda: acked(link))
+        until(lambda: second.connections == 1 and serviced(link))
+        assert not second.requests
+        opened = link.opened
+        power.close()
+        until(lambda: acked(link), 0.5)
+        assert second.requests
+        assert link.opened > opened
+        with FaultyPlc(port=first.port) as back:
+            until(lambda: serviced(link) and back.connections == 1)
+            assert acked(link)
+            assert not back.requests, "the one that works is kept"
+
+
+def test_an_address_that_connects_and_never_answers_is_left():
+    with FaultyPlc("mute") as first, FaultyPlc() as second:
+        link = make_link(settings(first.port, second.port))
+        until(lambda: acked(link), 3)
+        assert second.requests
+
+
+def test_both_gone_is_no_link_and_either_brings_it_back():
+    with FaultyPlc() as first, FaultyPlc() as second:
+        link = make_link(settings(first.port, second.port))
+        until(lambda: acked(link))
+    assert link.write_registers(0, [1], soon()).result is PlcResult.DISCONNECTED
+    until(lambda: not acked(link) and not link.is_open)
+    with FaultyPlc(port=second.port):
+        until(lambda: acked(link), 0.5)
+
+
+def test_bytes_the_wrong_way_round():
+    with FaultyPlc() as plc:
+        link = make_link(settings(plc.port, byte_order="little"))
+        until(lambda: serviced(link))
+        assert link.write_registers(4, [0x1234], soon()).acked
+        assert plc.registers[4] == 0x3412
+        assert link.read_registers(4, 1, soon()).registers == (0x1234,)
+
+
+def test_addresses_are_said():
+    assert "standby 127.0.0.1:7" in address_of(settings(5, 7))
+    rtu = PlcSettings.model_validate({"kind": "rtu", "serial": {"port": "/dev/ttyUSB0"}})
+    assert address_of(rtu).startswith("/dev/ttyUSB0 at 115200 Bd")
