@@ -38,7 +38,7 @@ setup(
     packages=[
         *("edge", "edge.camera", "edge.inspection", "edge.conveyor", "edge.plc"),
         *("edge.records", "edge.report", "edge.service", "edge.examples"),
-        *("engines", "calibration", "tools", "tools.twin"),
+        *("engines", "calibration", "tools", "tools.twin", "tools.calibrate", "tools.evaluate"),
     ],
     package_dir={"edge.examples": "examples"},
     package_data={

@@ -324,7 +324,8 @@ class RecordRing:
         self, *, part_id: int, encoder_count: int, triggered_ns: int, deadline_ns: int
     ) -> int:
         """Begins a record for a part that inspection gave no verdict; returns its index."""
-    def reader(self) -> RecordReader: ...
+    def reader(self, *, oldest: bool = False) -> RecordReader:
+        """Begins at the next record to come, or at the oldest that the ring still holds."""
 
 class RecordReader:
     def read(self, limit: int = 256) -> NDArray[np.void]:
@@ -448,9 +449,10 @@ class PartRouter:
         again: NDArray[np.float32] | None,
         *,
         speeds_um_per_s: NDArray[np.int64],
-        fits: NDArray[np.bool_],
+        looks_in_time: NDArray[np.uint8],
     ) -> dict[str, NDArray[np.uint8] | NDArray[np.int64]]:
-        """Scores are parts × classes as the engines give them; ``fits``: the classifier is in time for the part.
+        """Scores are parts × classes as the engines give them; ``looks_in_time``: how often the classifier
+        may look at the part before its deadline.
 
         Returns by part ``verdict``, ``reason``, ``route``, ``class_id``, ``looks`` (uint8) and ``took_ns`` (int64).
         """

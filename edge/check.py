@@ -4,9 +4,12 @@ from rich.table import Table
 
 from edge.camera.kinds import check as check_camera
 from edge.config import LineConfig, engine_path
+from edge.inspection.certificate import HOLDS, certificate_state, describe
 from edge.inspection.engines import load_pair
+from edge.inspection.rules import class_limits, native_rules
 from edge.service.machine import CpuPlan
 from engines.manifest import EngineManifest
+from engines.onnx_cpu import CpuEngine
 
 
 def explain(config: LineConfig) -> Table:
@@ -44,6 +47,9 @@ def explain(config: LineConfig) -> Table:
             f"gate passes at ≥ {step.gate_good:g}, rejects at ≥ {step.gate_defect:g}, "
             f"no part at ≥ {step.gate_empty:g}; classifier passes at ≥ {step.classifier_good:g}; the rest is rejected",
         )
+    table.add_row("certificate", certificate_text(config, gate.manifest, classifier))
+    for text in _rule_texts(config, gate.manifest):
+        table.add_row("rule", text)
     where = {
         "tcp": f"Modbus TCP {plc.host}:{plc.port}, unit {plc.unit_id}",
         "twin": "the twin's, started with the line",
@@ -59,6 +65,33 @@ def explain(config: LineConfig) -> Table:
         "CPUs", f"loop {'any' if cpus.loop is None else cpus.loop}, others {list(cpus.others) or 'any'}"
     )
     return table
+
+
+def certificate_text(config: LineConfig, gate: EngineManifest, classifier: CpuEngine | None) -> str:
+    """Whether what decides is what was certified, in a sentence."""
+    engines = {"gate": gate.sha256}
+    if classifier:
+        engines["classifier"] = classifier.manifest.sha256
+    state = certificate_state(config.certificate, engines, config.decides_sha256)
+    if config.certificate is None:
+        return "none: nobody has bounded the escape rate of these thresholds (edge calibrate thresholds)"
+    return f"{'holds' if state == HOLDS else f'[red]{state}[/]'}: {describe(config.certificate)}"
+
+
+def _rule_texts(config: LineConfig, manifest: EngineManifest) -> list[str]:
+    native_rules(config.rules, manifest.classes)  # a class that the engines do not know is an error here too
+    limits = class_limits(config.rules, manifest.classes)
+    texts = [
+        f"no part passes with {name} at {limit:g} or more"
+        for name, limit in zip(manifest.classes, limits, strict=True)
+        if limit <= 1
+    ]
+    for step in config.rules.steps:
+        to = "any size" if step.max_size_mm is None else f"{step.max_size_mm:g} mm"
+        size = f", {step.min_size_mm:g} mm to {to}"
+        zone = f" in {step.zone}" if step.zone else ""
+        texts.append(f"{step.defect}{zone}{size}, score ≥ {step.min_score:g} → {step.action}, bin {step.bin}")
+    return texts
 
 
 def _engine_text(manifest: EngineManifest) -> str:

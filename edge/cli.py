@@ -15,12 +15,14 @@ from edge import _core
 from edge.check import explain
 from edge.config import LineConfig, example_path, load_line
 from edge.errors import EdgeError
+from edge.inspection.commands import app as route_app
 from edge.line import Line, RunningLine, RunOptions, TwinRequest, stop_on_signals
 from edge.plc.commands import app as plc_app
 from edge.report.build import build_report, write_report
 from edge.report.schema import RunReport
 from edge.report.view import live_view, print_summary
 from edge.service.memory import MemoryWatch
+from edge.tool_commands import add_tool_commands
 from edge.version import __version__
 
 app = typer.Typer(
@@ -30,6 +32,8 @@ app = typer.Typer(
     help="Inline visual inspection at the reject gate.",
 )
 app.add_typer(plc_app, name="plc")
+app.add_typer(route_app, name="route")
+add_tool_commands(app)
 console = Console()
 if not console.is_terminal:
     console = Console(width=110)  # a log file has no width of its own

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from edge.camera.settings import CameraSettings, RecordingSettings, ReplaySettings
 from edge.conveyor.settings import ConveyorSettings
 from edge.errors import ConfigError
-from edge.inspection.certificate import Certificate
+from edge.inspection.certificate import Certificate, decides_hash
 from edge.inspection.recipe import Recipe
 from edge.inspection.rules import RuleSettings
 from edge.inspection.settings import (
@@ -85,6 +85,11 @@ class LineConfig(Settings):
                 "camera.frame_timeout_ms, or set plc.ejector.camera_to_ejector_mm to the true distance"
             )
         return self
+
+    @property
+    def decides_sha256(self) -> str:
+        """What a certificate certifies, see edge.inspection.certificate."""
+        return decides_hash(self.routing, self.scores, self.retest, self.rules)
 
     @property
     def verdict_timeout_ms(self) -> float:

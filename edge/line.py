@@ -19,6 +19,7 @@ from edge.camera.labels import Labels
 from edge.camera.settings import CameraConfig, TwinSettings, VideoSettings
 from edge.config import LineConfig, engine_path
 from edge.errors import EngineError, RegionError, TwinError
+from edge.inspection.certificate import HOLDS, NONE, certificate_state
 from edge.inspection.settings import InspectionConfig
 from edge.plc.settings import ActuationConfig
 from edge.records.recording import Recorder, RunFacts
@@ -58,6 +59,8 @@ class RunningLine:
     lost_records: int = 0
     restarts: dict[str, int] = field(default_factory=dict)
     pids: dict[str, int] = field(default_factory=dict)
+    certificate: str = NONE
+    """``none``, ``holds`` or what does not match."""
 
     @property
     def status(self) -> _core.LineStatus:
@@ -97,6 +100,11 @@ class Line:
         self._reader = self._records.reader()
         keep = not isinstance(camera, VideoSettings)
         self.running = RunningLine(self.config, region, Collector(keep_finals=keep), manifest, None)
+        self.running.certificate = certificate_state(
+            self.config.certificate, _hashes(self.config), self.config.decides_sha256
+        )
+        if self.running.certificate not in (NONE, HOLDS):
+            self._say(f"certificate {self.running.certificate}; run: edge calibrate thresholds")
         try:
             self._start_children()
         except BaseException:

@@ -2,6 +2,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
+
 #include "clock.hpp"
 #include "record_ring.hpp"
 
@@ -125,7 +127,13 @@ void bind_records(py::module_& m) {
           py::arg("queued_ns"), py::arg("sent_ns"), py::arg("ack_ns"))
       .def("append_unjudged", &append_unjudged, py::kw_only(), py::arg("part_id"), py::arg("encoder_count"),
            py::arg("triggered_ns"), py::arg("deadline_ns"))
-      .def("reader", [](std::shared_ptr<RecordRing> ring) { return RecordRing::Reader(ring, ring->head()); });
+      .def(
+          "reader",
+          [](std::shared_ptr<RecordRing> ring, bool oldest) {
+            const uint64_t head = ring->head(), kept = std::min<uint64_t>(head, ring->capacity());
+            return RecordRing::Reader(ring, oldest ? head - kept : head);
+          },
+          py::kw_only(), py::arg("oldest") = false);
   py::class_<RecordRing::Reader>(m, "RecordReader")
       .def(
           "read",

@@ -36,7 +36,7 @@ struct PartRouter {
   RuleBook rules;
 
   Routed route(const float* first, const float* second, const float* again, size_t classes, int64_t speed,
-               bool fits) {
+               uint8_t looks_in_time) {
     const RoutingRow* row = table.follow(speed);
     if (row == nullptr) return {Verdict::REJECT, Reason::SPEED, Route::NONE, 0, 0};
     const Scores g = Scores::from(first, classes, roles, gate);
@@ -52,10 +52,11 @@ struct PartRouter {
         break;
     }
     if (second == nullptr) return {Verdict::REJECT, Reason::UNCERTAIN, Route::GATE, g.best_class, 0};
-    if (!fits) return {Verdict::REJECT, Reason::NO_TIME, Route::GATE, g.best_class, 0};
+    if (looks_in_time < 1) return {Verdict::REJECT, Reason::NO_TIME, Route::GATE, g.best_class, 0};
     Scores s = Scores::from(second, classes, roles, classifier);
     uint8_t looks = 1;
     if (s.valid && again != nullptr && doubtful(s, *row)) {
+      if (looks_in_time < 2) return {Verdict::REJECT, Reason::NO_TIME, Route::CLASSIFIER, s.best_class, 1};
       const Scores more = Scores::from(again, classes, roles, classifier);
       s = more.valid ? Scores::mean(s, more) : more;
       looks = 2;
@@ -92,7 +93,7 @@ void check_scores(const char* what, const ScoreArray& scores, py::ssize_t parts,
 // Routes many parts of known scores; also how long each decision took.
 py::dict route_parts(PartRouter& router, const ScoreArray& gate, const std::optional<ScoreArray>& classifier,
                      const std::optional<ScoreArray>& again, const py::array_t<int64_t>& speeds,
-                     const py::array_t<bool>& fits) {
+                     const py::array_t<uint8_t>& looks_in_time) {
   if (gate.ndim() != 2) throw CoreError("gate: expected parts x classes scores");
   const py::ssize_t parts = gate.shape(0), classes = gate.shape(1);
   if (router.roles.good >= static_cast<size_t>(classes) ||
@@ -101,15 +102,15 @@ py::dict route_parts(PartRouter& router, const ScoreArray& gate, const std::opti
   }
   if (classifier) check_scores("classifier", *classifier, parts, classes);
   if (again) check_scores("again", *again, parts, classes);
-  if (speeds.size() != parts || fits.size() != parts)
-    throw CoreError("expected a speed and a fit for every part");
+  if (speeds.size() != parts || looks_in_time.size() != parts)
+    throw CoreError("expected a speed and the looks in time for every part");
   Bytes verdict(parts), reason(parts), route(parts), class_id(parts), looks(parts);
   py::array_t<int64_t> took_ns(parts);
   for (py::ssize_t i = 0; i < parts; ++i) {
     const int64_t start_ns = now_ns();
     const Routed routed = router.route(gate.data(i, 0), classifier ? classifier->data(i, 0) : nullptr,
                                        again ? again->data(i, 0) : nullptr, static_cast<size_t>(classes),
-                                       speeds.at(i), fits.at(i));
+                                       speeds.at(i), looks_in_time.at(i));
     took_ns.mutable_at(i) = now_ns() - start_ns;
     verdict.mutable_at(i) = static_cast<uint8_t>(routed.verdict);
     reason.mutable_at(i) = static_cast<uint8_t>(routed.reason);
@@ -232,5 +233,5 @@ void bind_routing(py::module_& m) {
            py::arg("gate") = ScoreCalibration{}, py::arg("classifier") = ScoreCalibration{},
            py::arg("rules") = RuleBook{})
       .def("route", &route_parts, py::arg("gate"), py::arg("classifier"), py::arg("again"), py::kw_only(),
-           py::arg("speeds_um_per_s"), py::arg("fits"));
+           py::arg("speeds_um_per_s"), py::arg("looks_in_time"));
 }

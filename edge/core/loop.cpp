@@ -252,12 +252,15 @@ void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pix
   Scores s;
   bool sound = run_engine(*classifier_, part_.classifier_in_ns, part_.classifier_out_ns, s);
   part_.looks = 1;
-  if (sound && doubtful(s, row) && settings_.second_view != SecondView::NONE && classifier_fits()) {
-    sound = look_again(s);
-  }
+  part_.classifier_raw_good = s.raw_good;
+  part_.classifier_raw_defect = s.raw_defect;
+  const bool again = sound && settings_.second_view != SecondView::NONE && doubtful(s, row);
+  const bool in_time = !again || classifier_fits();
+  if (again && in_time) sound = look_again(s);
   classifier_ran_ns_ = part_.classifier_out_ns;
   part_.classifier_good = s.good;
   part_.classifier_defect = s.defect;
+  if (!in_time) return settle(Verdict::REJECT, Reason::NO_TIME, Route::CLASSIFIER, s.best_class, s.good);
   if (!sound) return settle(Verdict::REJECT, Reason::ENGINE, Route::CLASSIFIER, s.best_class, 0);
   switch (edge::ask_classifier(s, row)) {
     case ClassifierAnswer::GOOD:
@@ -275,8 +278,6 @@ void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pix
 
 // The retest: another view of the frame, and the mean of both looks. False: the engine failed.
 bool InspectionLoop::look_again(Scores& scores) {
-  part_.classifier_raw_good = scores.raw_good;
-  part_.classifier_raw_defect = scores.raw_defect;
   if (!make_second_view(settings_.second_view, classifier_->preprocess.settings(), classifier_->input,
                         part_.brightness_mean, settings_.brightness_wanted)) {
     return true;

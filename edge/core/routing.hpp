@@ -47,7 +47,7 @@ struct RoutingRow {
   float gate_defect;      // surely defective at or above this summed score of all defect classes
   float gate_empty;       // surely no part at or above this score of the empty class
   float classifier_good;  // the classifier passes at or above this score of the good class
-  float retest_good = 2;  // below classifier_good, but not below this: a second look; 2: never
+  float retest_good = 2;  // from this score on it takes a second look, and the mean decides; 2: one is enough
 };
 
 struct Scores {
@@ -114,9 +114,9 @@ inline ClassifierAnswer ask_classifier(const Scores& s, const RoutingRow& row) {
                                                                 : ClassifierAnswer::UNCERTAIN;
 }
 
-// Good enough for a second look, not for a pass.
+// Good enough for a pass perhaps, but not on one look alone.
 inline bool doubtful(const Scores& s, const RoutingRow& row) {
-  return !s.limited && s.good < row.classifier_good && s.good >= row.retest_good;
+  return !s.limited && s.good >= row.retest_good;
 }
 
 class RoutingTable {

@@ -85,5 +85,26 @@ def mismatches(certificate: Certificate, engines: Mapping[str, str], decides: st
     return found
 
 
+HOLDS = "holds"
+NONE = "none"
+
+
+def certificate_state(certificate: Certificate | None, engines: Mapping[str, str], decides: str) -> str:
+    """``none``, ``holds``, or ``does not hold: …`` with everything that differs."""
+    if certificate is None:
+        return NONE
+    found = mismatches(certificate, engines, decides)
+    return f"does not hold: {'; '.join(found)}" if found else HOLDS
+
+
+def describe(certificate: Certificate) -> str:
+    """The claim in one sentence."""
+    worst = max(certificate.steps, key=lambda step: step.escape_upper)
+    return (
+        f"escape rate ≤ {100 * certificate.escape_rate:g} % at {100 * certificate.confidence:g} % confidence "
+        f"({worst.escapes} escapes of {worst.defective} defective parts, {certificate.data.source}, {certificate.date})"
+    )
+
+
 def _short(digest: str | None) -> str:
     return "none" if digest is None else digest[:12]

@@ -85,14 +85,14 @@ class RoutingStep(Settings):
     )
     retest_good: Share | None = Field(
         None,
-        description="Below classifier_good but not below this the part gets a second look, if the budget holds it; "
-        "left out: never.",
+        description="From this score of the good class on the classifier takes a second look, and the mean of both "
+        "decides; without time for it the part is rejected (no_time). Left out: one look is enough.",
     )
     expected: Expected | None = None
 
 
 class RetestSettings(Settings):
-    """The second look at a doubtful part: another view of the same frame; the mean of both looks decides."""
+    """The second look of the classifier: another view of the same frame; the mean of both looks decides."""
 
     view: Literal["none", "mirrored", "exposed"] = Field(
         "none", description="mirrored: left and right exchanged; exposed: brightened to brightness_mean."

@@ -86,6 +86,12 @@ class RunReport(Settings):
     budget_ms: Span
     overruns: int
     gate_share: float | None = Field(description="Share of the judged parts that the gate settled alone.")
+    certificate: str = Field(
+        "none", description="Of the escape rate: none, holds, or what in engines or recipe does not match it."
+    )
+    speed_outside_table: int = Field(
+        0, description="Parts rejected because the routing table ends below their speed."
+    )
     stage_ms: dict[str, Percentiles]
     plc: PlcCounts
     bins: Bins

@@ -106,6 +106,7 @@ def print_summary(console: Console, report: RunReport) -> None:
             )
     if report.gate_share is not None:
         table.add_row("gate settled", f"{100 * report.gate_share:.1f} %   overruns {report.overruns}")
+    table.add_row("certificate", report.certificate)
     plc = report.plc
     table.add_row("PLC", f"writes {plc.writes}   unconfirmed {plc.unconfirmed}   reconnects {plc.reconnects}")
     table.add_row("records", f"lost {report.lost_records}   frames dropped {report.frames_dropped}")

@@ -255,6 +255,32 @@ def test_no_time_for_the_classifier_means_reject(rig: Rig) -> None:
     assert outcome(rig.part(1))[:2] == (Verdict.REJECT, Reason.NO_TIME)
 
 
+def test_no_time_for_the_second_look_means_reject(rig: Rig) -> None:
+    rig.settings.max_speed_um_per_s = 1_000_000
+    rig.settings.budget_cap_ns = 500_000_000
+    rig.settings.routing = [
+        _core.RoutingRow(
+            speed_um_per_s=1_000_000,
+            gate_good=0.9,
+            gate_defect=0.8,
+            gate_empty=0.9,
+            classifier_good=0.7,
+            retest_good=0.5,
+        )
+    ]
+    rig.settings.second_view = _core.SecondView.MIRRORED
+    rig.start()
+    rig.region.status.plc_write_p999_ns = 300_000_000
+    rig.gate_scores = [0, 0.6, 0.4, 0]
+
+    def slow() -> list[float]:
+        time.sleep(0.25)
+        return [0, 0.99, 0.01, 0]
+
+    rig.next_second = slow
+    assert outcome(rig.part(1))[:3] == (Verdict.REJECT, Reason.NO_TIME, Route.CLASSIFIER)
+
+
 def test_the_budget_shrinks_with_the_speed(rig: Rig) -> None:
     rig.settings.budget_cap_ns, rig.settings.window_um = 15_000_000, 18_000
     rig.start()
@@ -320,7 +346,7 @@ def test_the_loop_beats_without_parts_and_stops(rig: Rig) -> None:
     assert rig.region.status.loop_state == _core.LoopState.STOPPED
 
 
-def test_a_doubtful_part_gets_a_second_look_and_the_mean_decides(rig: Rig) -> None:
+def test_no_part_passes_the_classifier_on_one_look_where_two_are_wanted(rig: Rig) -> None:
     rig.settings.max_speed_um_per_s = 1_000_000
     rig.settings.routing = [
         _core.RoutingRow(
@@ -336,13 +362,15 @@ def test_a_doubtful_part_gets_a_second_look_and_the_mean_decides(rig: Rig) -> No
     rig.start()
     rig.gate_scores = [0, 0.6, 0.4, 0]
     outcomes = []
-    for part, looks in enumerate([(0.6, 0.9), (0.6, 0.7), (0.4, 1.0), (0.6, float("nan"))], 1):
+    cases = [(0.6, 0.9), (0.95, 0.3), (0.6, 0.7), (0.4, 1.0), (0.6, float("nan"))]
+    for part, looks in enumerate(cases, 1):
         coming = iter(looks)
         rig.next_second = lambda coming=coming: [0, (good := next(coming)), 1 - good, 0]
         entry = rig.part(part)
         outcomes.append((entry.verdict.name, entry.reason.name, len(list(coming))))
     assert outcomes == [
         ("PASS", "NONE", 0),
+        ("REJECT", "UNCERTAIN", 0),
         ("REJECT", "UNCERTAIN", 0),
         ("REJECT", "DEFECT", 1),  # not doubtful: the second score was never asked for
         ("REJECT", "ENGINE", 0),

@@ -1,0 +1,1 @@
+"""``edge calibrate``: calibration of scores, routing table and its certificate."""

@@ -1,0 +1,249 @@
+"""From predictions to a recipe: score calibration and thresholds from learning parts, the certificate from others."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.bounds import trials_needed
+from calibration.errors import CalibrationError
+from calibration.predictions import Predictions
+from calibration.scores import PlattMap, fit_platt
+from calibration.thresholds import Certified, Counts, Evidence, Thresholds, Wish, learn, refusal, test
+from edge._core import Verdict
+from edge.config import LineConfig
+from edge.inspection.certificate import Certificate, CertificationData, CertifiedStep, decides_hash
+from edge.inspection.recipe import Recipe
+from edge.inspection.settings import (
+    EngineScores,
+    Expected,
+    RetestSettings,
+    RoutingStep,
+    ScoreMap,
+    ScoreSettings,
+)
+from engines.manifest import EngineManifest
+from tools.evaluate.asking import LineTiming
+from tools.evaluate.routed import PLC_WRITE_MS, budget_ms, guarded, route, speed_row
+
+METHOD = "learn then test: fixed-sequence testing, exact binomial p-values, level split between sequences"
+RETEST_FROM = 0.3
+"""Calibrated probability of the good class from which a second look is worth its time; below, the part is rejected."""
+_FALLEN_BACK = 1.0
+"""A threshold that no score reaches."""
+
+
+@dataclass(frozen=True)
+class ScoreFit:
+    """Score maps of one engine, by quantity: good, defect, empty."""
+
+    good: PlattMap
+    defect: PlattMap
+    empty: PlattMap
+
+
+def quantities(scores: NDArray[np.float32], manifest: EngineManifest) -> dict[str, NDArray[np.float64]]:
+    """Raw good, defect and empty score of every part, as core/routing.hpp sums them."""
+    good = manifest.classes.index(manifest.good_class)
+    empty = manifest.classes.index(manifest.empty_class)
+    others = [i for i in range(len(manifest.classes)) if i not in (good, empty)]
+    return {
+        "good": scores[:, good].astype(np.float64),
+        "defect": np.minimum(scores[:, others].sum(1, dtype=np.float64), 1.0),
+        "empty": scores[:, empty].astype(np.float64),
+    }
+
+
+def truths(p: Predictions, manifest: EngineManifest) -> dict[str, NDArray[np.bool_]]:
+    """Of the same three."""
+    good = p.class_id == manifest.classes.index(manifest.good_class)
+    empty = p.class_id == manifest.classes.index(manifest.empty_class)
+    return {"good": good, "defect": ~good & ~empty, "empty": empty}
+
+
+def fit_scores(p: Predictions, scores: NDArray[np.float32], manifest: EngineManifest) -> ScoreFit:
+    """Platt maps of one engine. A quantity of which there are no parts keeps its scores."""
+    raw, true = quantities(scores, manifest), truths(p, manifest)
+    maps = {
+        name: fit_platt(raw[name], true[name]) if 0 < true[name].sum() < len(p) else PlattMap()
+        for name in raw
+    }
+    return ScoreFit(**maps)
+
+
+def _settings(fit: ScoreFit) -> EngineScores:
+    return EngineScores(
+        **{
+            name: ScoreMap(gain=getattr(fit, name).gain, bias=getattr(fit, name).bias)
+            for name in ("good", "defect", "empty")
+        }
+    )
+
+
+def evidence_of(
+    p: Predictions, line: LineConfig, manifest: EngineManifest, gate: ScoreFit, classifier: ScoreFit | None
+) -> Evidence:
+    """Calibrated, with the second look folded into the classifier's score: the mean where one is taken."""
+    true, raw = truths(p, manifest), quantities(p.gate, manifest)
+    second = None
+    if classifier is not None:
+        second = classifier.good(quantities(p.classifier, manifest)["good"])
+        again = classifier.good(quantities(p.again, manifest)["good"])
+        looked = ~np.isnan(again) & (second >= RETEST_FROM)
+        second = np.where(looked, (second + np.nan_to_num(again)) / 2, second)
+    return Evidence(
+        true["defect"],
+        true["good"],
+        guarded(p, line.exposure),
+        gate.good(raw["good"]),
+        gate.defect(raw["defect"]),
+        gate.empty(raw["empty"]),
+        second,
+    )
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to decide, and the speeds at which the line decides so."""
+
+    name: str
+    speeds: tuple[float, ...]
+    certified: Certified
+
+
+class TableMaker:
+    """Learns on one set of parts, certifies on another."""
+
+    def __init__(
+        self,
+        *,
+        line: LineConfig,
+        manifest: EngineManifest,
+        learning: Predictions,
+        wish: Wish,
+        view: str,
+        timing: LineTiming,
+    ) -> None:
+        self.gate_fit = fit_scores(learning, learning.gate, manifest)
+        self.classifier_fit = fit_scores(learning, learning.classifier, manifest)
+        self._learning, self._wish, self._manifest, self._timing = learning, wish, manifest, timing
+        self._line = line.model_copy(
+            update={
+                "scores": ScoreSettings(
+                    gate=_settings(self.gate_fit), classifier=_settings(self.classifier_fit)
+                ),
+                "retest": RetestSettings(view=view, brightness_mean=line.retest.brightness_mean),
+            }
+        )
+
+    def ways(self, speeds: Sequence[float]) -> dict[str, tuple[float, ...]]:
+        """How the line decides at each speed: with the classifier wherever its p99.9 fits the budget."""
+        p = self._learning
+        needed = float(np.median(p.prepare_ms + p.gate_ms)) + self._timing.classifier_p999_ms + PLC_WRITE_MS
+        fits = {speed: budget_ms(self._line, speed) >= needed for speed in speeds}
+        ways = {
+            "gate and classifier": tuple(speed for speed in speeds if fits[speed]),
+            "gate alone": tuple(speed for speed in speeds if not fits[speed]),
+        }
+        return {name: own for name, own in ways.items() if own}
+
+    def certify(self, parts: Predictions, speeds: Sequence[float]) -> list[Way]:
+        """Raises CalibrationError when the parts cannot carry the claim, or the engines do not keep it."""
+        ways = self.ways(speeds)
+        defective = int(truths(parts, self._manifest)["defect"].sum())
+        level = 1 - (1 - self._wish.confidence) / len(ways)
+        if defective < trials_needed(self._wish.escape_rate, level):
+            raise CalibrationError(refusal(defective, self._wish, len(ways)))
+        found = []
+        for name, own in ways.items():
+            with_classifier = self.classifier_fit if name == "gate and classifier" else None
+            evidence = evidence_of(self._learning, self._line, self._manifest, self.gate_fit, with_classifier)
+            path = learn(evidence, self._wish)
+            found.append(Way(name, own, test(path, lambda t: self._count(parts, t), self._wish, len(ways))))
+        return found
+
+    def _count(self, p: Predictions, thresholds: Thresholds) -> Counts:
+        """By the loop's own routing, with time enough: what is short of time is rejected, which never escapes."""
+        line = self._line.model_copy(update={"routing": (self._step(thresholds, 20.0),)})
+        routed = route(p, line, self._manifest, 1.0, None)
+        true = truths(p, self._manifest)
+        rejected = routed.verdict == Verdict.REJECT
+        return Counts(
+            int(true["defect"].sum()),
+            int((true["defect"] & ~rejected).sum()),
+            int(true["good"].sum()),
+            int((true["good"] & rejected).sum()),
+        )
+
+    def _step(self, t: Thresholds, speed: float, expected: Expected | None = None) -> RoutingStep:
+        retest = self._line.retest.view != "none" and RETEST_FROM < t.classifier_good < _FALLEN_BACK
+        return RoutingStep(
+            up_to_m_per_s=speed,
+            gate_good=t.gate_good,
+            gate_defect=t.gate_defect,
+            gate_empty=t.gate_empty,
+            classifier_good=t.classifier_good,
+            retest_good=RETEST_FROM if retest else None,
+            expected=expected,
+        )
+
+    def recipe(self, ways: Sequence[Way], parts: Predictions, source: str, engines: dict[str, str]) -> Recipe:
+        """The table with what it gave on the certification parts, and the certificate."""
+        steps = sorted(
+            (self._step(way.certified.thresholds, speed) for way in ways for speed in way.speeds),
+            key=lambda step: step.up_to_m_per_s,
+        )
+        line = self._line.model_copy(update={"routing": tuple(steps)})
+        told = tuple(
+            step.model_copy(update={"expected": self._expected(parts, line, step)}) for step in steps
+        )
+        true = truths(parts, self._manifest)
+        certificate = Certificate(
+            date=datetime.datetime.now(datetime.timezone.utc).date(),
+            escape_rate=self._wish.escape_rate,
+            confidence=self._wish.confidence,
+            method=METHOD,
+            tests=len(ways),
+            thresholds_tried=sum(way.certified.tried for way in ways),
+            data=CertificationData(
+                source=source,
+                sha256=parts.sha256,
+                parts=len(parts),
+                defective=int(true["defect"].sum()),
+                good=int(true["good"].sum()),
+            ),
+            engines=engines,
+            decides_sha256=decides_hash(told, line.scores, line.retest, line.rules),
+            steps=tuple(_certified_step(way) for way in ways),
+        )
+        return Recipe(
+            scores=line.scores, retest=line.retest, rules=line.rules, routing=told, certificate=certificate
+        )
+
+    def _expected(self, parts: Predictions, line: LineConfig, step: RoutingStep) -> Expected:
+        row = speed_row(parts, line, self._manifest, step.up_to_m_per_s, self._timing)
+        return Expected(
+            escalated=round(1 - row.gate_share, 5),
+            no_time=round(row.no_time_share, 5),
+            latency_ms=round(row.latency_ms, 3),
+            latency_p999_ms=round(row.latency_p999_ms, 3),
+            escape=row.escape_rate,
+            overkill=round(row.overkill_rate, 5),
+        )
+
+
+def _certified_step(way: Way) -> CertifiedStep:
+    counts = way.certified.counts
+    return CertifiedStep.model_validate(
+        {
+            "up_to_m_per_s": way.speeds,
+            "way": way.name,
+            "defective": counts.defective,
+            "escapes": counts.escapes,
+            "good": counts.good,
+            "overkills": counts.overkills,
+            "escape_upper": way.certified.upper,
+        }
+    )
