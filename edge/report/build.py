@@ -42,6 +42,7 @@ def build_report(
         budget_ms=collector.budget_span(),
         overruns=collector.overruns,
         gate_share=collector.gate_share,
+        drift=collector.drift.summary(),
         certificate=running.certificate,
         speed_outside_table=status.speed_outside_table,
         stage_ms={name: percentiles(histogram) for name, histogram in collector.stages.items()},

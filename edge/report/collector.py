@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge._core import Histogram, PlcResult, Reason, Route, Verdict
+from edge.report.drift import DriftWatch
 from edge.report.schema import Percentiles, Span, VerdictCounts
 
 Record = Any  # one row of PART_RECORD_DTYPE
@@ -71,6 +72,7 @@ class Collector:
     tax: Histogram = field(default_factory=Histogram)
     stages: dict[str, Histogram] = field(default_factory=lambda: {name: Histogram() for name in STAGES})
     last_rejects: deque[Reject] = field(default_factory=lambda: deque(maxlen=_LAST_REJECTS))
+    drift: DriftWatch = field(default_factory=DriftWatch)
     last_latency_ns: int = 0
     _recent_ids: deque[int] = field(default_factory=lambda: deque(maxlen=4096))
     _recent_set: set[int] = field(default_factory=set)
@@ -115,6 +117,7 @@ class Collector:
         if budget:
             low, high = self.budget_ns or (budget, budget)
             self.budget_ns = (min(low, budget), max(high, budget))
+        self.drift.add(r)
         self._add_times(r)
         if verdict is Verdict.REJECT:
             latency_ms = self.last_latency_ns / 1e6 if r["ack_ns"] and r["received_ns"] else None

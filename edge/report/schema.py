@@ -69,6 +69,17 @@ class ProcessMemory(Settings):
     late: float
 
 
+class Drift(Settings):
+    """Light and focus against the first 50 parts of the run; null where too few were seen or it is not measured."""
+
+    brightness_first: float | None = Field(None, description="Mean grey level of the first parts.")
+    brightness_now: float | None = None
+    drift_ev: float | None = Field(None, description="log2(now / first).")
+    furthest_ev: float | None = Field(None, description="The drift that was furthest from 0.")
+    sharpness_ratio: float | None = Field(None, description="Now / first.")
+    sharpness_lowest_ratio: float | None = None
+
+
 class RunReport(Settings):
     """Everything a run says about itself."""
 
@@ -86,6 +97,7 @@ class RunReport(Settings):
     budget_ms: Span
     overruns: int
     gate_share: float | None = Field(description="Share of the judged parts that the gate settled alone.")
+    drift: Drift = Drift()
     certificate: str = Field(
         "none", description="Of the escape rate: none, holds, or what in engines or recipe does not match it."
     )

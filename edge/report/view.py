@@ -8,8 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edge._core import LoopState, Verdict
+from edge.inspection.certificate import HOLDS, NONE
 from edge.report.collector import Collector, percentiles
-from edge.report.schema import RunReport
+from edge.report.schema import Drift, RunReport
 
 if TYPE_CHECKING:
     from edge.line import RunningLine
@@ -32,6 +33,7 @@ def live_view(running: "RunningLine", expected: int | None) -> RenderableType:
     status, collector, seconds = running.status, running.collector, running.seconds
     classes = running.manifest.classes
     state = LoopState(status.loop_state)
+    doubt = "" if running.certificate in (NONE, HOLDS) else "   certificate does not hold"
     ready = bool(status.line_ready)
     header = Text.assemble(
         (f" {running.config.name} ", "bold reverse"),
@@ -39,6 +41,7 @@ def live_view(running: "RunningLine", expected: int | None) -> RenderableType:
         ("READY" if ready else "NOT READY", "bold green" if ready else "bold red"),
         f"   inspection {state.name.lower()}   PLC {'connected' if status.plc_connected else 'away'}"
         f"   belt {status.speed_um_per_s / 1e6:.2f} m/s",
+        (doubt, "bold red"),
     )
     done = f"{collector.parts}" + (f" / {expected}" if expected else "")
     rate = collector.parts / seconds if seconds > 0 else 0.0
@@ -80,6 +83,19 @@ def _rejects(collector: Collector, classes: tuple[str, ...]) -> Table:
     return table
 
 
+_NOTABLE_EV = 0.3
+_NOTABLE_SHARPNESS = 0.7
+
+
+def _drift_text(drift: Drift) -> str:
+    ev, ratio = drift.furthest_ev or 0.0, drift.sharpness_lowest_ratio
+    text = f"mean {drift.brightness_first:.0f} → {drift.brightness_now:.0f}, furthest drift {ev:+.2f} EV"
+    if ratio is not None:
+        text += f", sharpness down to {100 * ratio:.0f} %"
+    notable = abs(ev) > _NOTABLE_EV or (ratio is not None and ratio < _NOTABLE_SHARPNESS)
+    return f"[yellow]{text}: look at lamp and lens[/]" if notable else text
+
+
 def print_summary(console: Console, report: RunReport) -> None:
     """The end of a run, for people."""
     v, t, b = report.verdicts, report.truth, report.bins
@@ -106,6 +122,8 @@ def print_summary(console: Console, report: RunReport) -> None:
             )
     if report.gate_share is not None:
         table.add_row("gate settled", f"{100 * report.gate_share:.1f} %   overruns {report.overruns}")
+    if report.drift.drift_ev is not None:
+        table.add_row("light", _drift_text(report.drift))
     table.add_row("certificate", report.certificate)
     plc = report.plc
     table.add_row("PLC", f"writes {plc.writes}   unconfirmed {plc.unconfirmed}   reconnects {plc.reconnects}")

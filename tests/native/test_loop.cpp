@@ -3,6 +3,7 @@
 #include <thread>
 #include <vector>
 
+#include "allocations.hpp"
 #include "check.hpp"
 #include "line_files.hpp"
 #include "loop.hpp"
@@ -106,6 +107,75 @@ TEST(every_part_gets_one_verdict_while_camera_actuation_and_recorder_run_beside_
   CHECK(by_classifier == kParts / 2);
   CHECK(reader.lost() == 0);
   CHECK(!loop.running());
+}
+
+// The gate's run is called on the loop's thread: what that thread has allocated so far is seen there.
+TEST(two_looks_and_fused_frames_allocate_nothing) {
+  const LineFiles files("allocations");
+  auto region = Region::create(files.region(), 4, kSize * kSize);
+  auto ring = RecordRing::create(files.ring(), 1024);
+  LoopSettings settings = patient_settings();
+  settings.frames_per_part = 2;
+  settings.routing = {{500'000, 0.9F, 0.75F, 0.9F, 0.5F, 0.1F}, {2'000'000, 0.9F, 0.75F, 0.9F, 0.5F, 0.1F}};
+  settings.gate_scores.good = {1.1F, 0.1F};
+  settings.second_view = SecondView::MIRRORED;
+  settings.min_sharpness = 1e-9F;
+  settings.classes.limits = {2, 2, 0.99F};
+  settings.rules = {{2, 0, 0, 0, 1e9F, Action::REWORK, 1}};
+  settings.zones = {{0, 0, 1, 1}};
+  Judge gate(0.3F), classifier(0.8F);
+  Engine first = gate.engine();
+  std::atomic<size_t> at_first{0}, at_last{0};
+  std::atomic<int> runs{0};
+  first.run = [&, judge = first.run] {
+    at_last = allocations();
+    if (++runs == 20) at_first = at_last.load();  // warmed up, and the geometry prepared
+    return judge();
+  };
+  InspectionLoop loop(region, ring, settings, std::move(first),
+                      std::make_unique<Engine>(classifier.engine()));
+  VerdictRing::Reader verdicts = region->header().verdicts.reader();
+  loop.start();
+  while (region->status().loop_state != static_cast<int64_t>(LoopState::READY)) std::this_thread::yield();
+  for (uint64_t id = 1; id <= 100; ++id) {
+    region->status().speed_um_per_s = id % 3 == 0 ? 400'000 : 900'000;
+    region->status().speed_stamp_ns = now_ns();
+    region->push_trigger({id, static_cast<int64_t>(id), now_ns()});
+    for (uint64_t frame_id = 0; frame_id < 2; ++frame_id) {
+      std::optional<uint64_t> slot = region->claim();
+      while (!slot) {
+        std::this_thread::yield();
+        slot = region->claim();
+      }
+      for (uint32_t i = 0; i < kSize * kSize; ++i) {
+        region->pixels(*slot)[i] = static_cast<uint8_t>((id % 2 == 0 ? 190 : 50) + (i * 7) % 23);
+      }
+      FrameHeader frame{};
+      frame.frame_id = id * 2 + frame_id;
+      frame.trigger_id = id;
+      frame.exposure_end_ns = now_ns();
+      frame.width = frame.height = frame.stride = kSize;
+      frame.pixel_format = PixelFormat::MONO8;
+      region->publish(*slot, frame);
+    }
+    while (region->status().parts_decided < static_cast<int64_t>(id)) std::this_thread::yield();
+  }
+  loop.stop();
+  VerdictEntry entry;
+  int passes = 0;
+  while (verdicts.read(entry)) passes += entry.verdict == Verdict::PASS ? 1 : 0;
+  CHECK(passes == 100);
+  CHECK(runs > 200);
+  CHECK(at_first == at_last);
+}
+
+TEST(a_belt_is_believed_to_be_faster_at_once_and_slower_as_fast_as_it_brakes) {
+  SpeedGuard guard(1'000'000);  // 1 m/s²
+  CHECK(guard.believe(500'000, kSecond) == 500'000);
+  CHECK(guard.believe(2'000'000, kSecond + 1) == 2'000'000);
+  CHECK(guard.believe(0, kSecond + 500 * kMillisecond + 1) == 1'500'000);
+  CHECK(guard.believe(-1'600'000, kSecond + 501 * kMillisecond) == 1'600'000);
+  CHECK(guard.believe(0, 60 * kSecond) == 0);
 }
 
 TEST(stop_ends_a_loop_that_waits) {
