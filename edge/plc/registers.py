@@ -114,7 +114,12 @@ VERDICT = _block(
         ("sequence", 2, "", "id of the part, counted by its trigger: 1, 2, 3 …"),
         ("encoder_count", 2, "counts", "encoder at the trigger of the part"),
         ("verdict", 1, "", "see the table of verdicts"),
-        ("class_id", 1, "", "class of the decision"),
+        (
+            "class_id",
+            1,
+            "",
+            "low byte: class of the decision; high byte: bin of a reject, 0 unless a rule says so",
+        ),
         ("confidence", 1, "0.01 %", "0 … 10000"),
         ("reason", 1, "", "see the table of reasons"),
         ("valid_until", 2, "counts", "encoder count after which the record must be taken for a reject"),

@@ -26,6 +26,8 @@ class Decision:
     received_ns: int = 0
     class_id: int = 0
     confidence: float = 0.0
+    bin: int = 0
+    """Where a rejected part goes; 0: the ordinary reject bin."""
 
     @classmethod
     def of(cls, entry: VerdictEntry, now: int) -> "Decision":
@@ -33,7 +35,15 @@ class Decision:
         verdict, reason = entry.verdict, entry.reason
         if verdict is not Verdict.REJECT and now >= entry.deadline_ns:
             verdict, reason = Verdict.REJECT, Reason.OVERRUN
-        return cls(verdict, reason, entry.deadline_ns, entry.received_ns, entry.class_id, entry.confidence)
+        return cls(
+            verdict,
+            reason,
+            entry.deadline_ns,
+            entry.received_ns,
+            entry.class_id,
+            entry.confidence,
+            entry.bin if verdict is Verdict.REJECT else 0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,7 @@ class VerdictWriter:
             "sequence": sequence,
             "encoder_count": self._count(part, part.position_mm),
             "verdict": int(decision.verdict),
-            "class_id": decision.class_id,
+            "class_id": decision.bin << 8 | decision.class_id,
             "confidence": min(10_000, max(0, round(decision.confidence * 10_000))),
             "reason": int(decision.reason),
             "valid_until": self._count(part, until_mm),
