@@ -47,6 +47,8 @@ def explain(config: LineConfig) -> Table:
             f"gate passes at ≥ {step.gate_good:g}, rejects at ≥ {step.gate_defect:g}, "
             f"no part at ≥ {step.gate_empty:g}; classifier passes at ≥ {step.classifier_good:g}; the rest is rejected",
         )
+    last = config.routing[-1].up_to_m_per_s
+    table.add_row(f"above {last:g} m/s", "every part is rejected (speed)" + _too_short(config, last))
     table.add_row("certificate", certificate_text(config, gate.manifest, classifier))
     for text in _rule_texts(config, gate.manifest):
         table.add_row("rule", text)
@@ -76,6 +78,13 @@ def certificate_text(config: LineConfig, gate: EngineManifest, classifier: CpuEn
     if config.certificate is None:
         return "none: nobody has bounded the escape rate of these thresholds (edge calibrate thresholds)"
     return f"{'holds' if state == HOLDS else f'[red]{state}[/]'}: {describe(config.certificate)}"
+
+
+def _too_short(config: LineConfig, last_m_per_s: float) -> str:
+    limit = config.conveyor.max_m_per_s
+    if config.conveyor.speed_source == "fixed" or last_m_per_s >= limit:
+        return ""
+    return f"; [yellow]also while the speed is not known: conveyor.max_m_per_s is {limit:g}[/]"
 
 
 def _rule_texts(config: LineConfig, manifest: EngineManifest) -> list[str]:

@@ -20,6 +20,7 @@ from edge.camera.settings import CameraConfig, TwinSettings, VideoSettings
 from edge.config import LineConfig, engine_path
 from edge.errors import EngineError, RegionError, TwinError
 from edge.inspection.certificate import HOLDS, NONE, certificate_state
+from edge.inspection.rules import class_limits, native_rules
 from edge.inspection.settings import InspectionConfig
 from edge.plc.settings import ActuationConfig
 from edge.records.recording import Recorder, RunFacts
@@ -84,6 +85,10 @@ class Line:
 
     def __enter__(self) -> "Line":
         manifest = _manifest(self.config)
+        native_rules(
+            self.config.rules, manifest.classes
+        )  # an unknown class is refused before anything starts
+        class_limits(self.config.rules, manifest.classes)
         self._lock = _lock(self._folder, self.config.name)
         for stale in self._folder.glob("region*"):
             stale.unlink()  # we hold the lock: its owner has gone

@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -19,9 +19,18 @@ from edge.errors import ConfigError
 from edge.inspection.recipe import Recipe
 from edge.yaml_file import load_yaml
 from tools.calibrate.__main__ import main as calibrate
+from tools.evaluate import asking
 from tools.evaluate.__main__ import main as evaluate
 
 PARTS = 240
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_timing() -> Iterator[None]:
+    """What the figures are is not tested here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asking, "_TIMED_RUNS", 70)
+        yield
 
 
 @pytest.fixture(scope="module")

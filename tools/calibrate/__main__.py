@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -89,6 +90,11 @@ def thresholds(options: argparse.Namespace) -> None:
     console.print(
         f"p99.9 of gate {timing.gate_p999_ms:.2f} ms, classifier {timing.classifier_p999_ms:.2f} ms"
         + ("" if timing.real_time else " (no real-time priority here: a busy machine is in these)")
+    )
+    sharp = float(np.quantile(learning.sharpness[learning.sharpness >= 0], 0.001))
+    console.print(
+        f"sharpness: one learning part in a thousand is below {sharp:.4f}; half of it as exposure.min_sharpness "
+        "leaves room for other light and rejects what is clearly blurred"
     )
     maker = TableMaker(
         line=pair.line,
