@@ -53,8 +53,9 @@ class Pair:
         self.gate_manifest: EngineManifest = first.manifest
         self.classifier_manifest: EngineManifest = second.manifest
         roi = line.camera.roi
-        self._gate = Judge(preprocess_of(first.manifest, roi), first)
-        self._classifier = Judge(preprocess_of(second.manifest, roi), second)
+        clock = time.thread_time_ns if line.engines.threads == 1 else time.perf_counter_ns
+        self._gate = Judge(preprocess_of(first.manifest, roi), first, clock)
+        self._classifier = Judge(preprocess_of(second.manifest, roi), second, clock)
 
     @property
     def hashes(self) -> dict[str, str]:
