@@ -23,6 +23,8 @@ class PartSet:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     specs: list[PartSpec]
+    boxes: NDArray[np.float32]
+    """M×6: picture index, class id, x1, y1, x2, y2 of every defect, in pixels of ``images``."""
 
 
 def render_set(
@@ -39,23 +41,31 @@ def render_set(
     chunks = [(specs[start : start + 200], size) for start in range(0, parts, 200)]
     # Not fork: OpenCV and torch have threads of their own.
     with get_context("spawn").Pool(workers) as pool:
-        images = np.concatenate(pool.map(_render_chunk, chunks, chunksize=1))
-    return PartSet(images, np.array([spec.class_id for spec in specs]), specs)
+        made = pool.map(_render_chunk, chunks, chunksize=1)
+    images = np.concatenate([images for images, _ in made])
+    boxes = np.concatenate([boxes for _, boxes in made])
+    return PartSet(images, np.array([spec.class_id for spec in specs]), specs, boxes)
 
 
-def _render_chunk(job: tuple[Sequence[PartSpec], tuple[int, int]]) -> NDArray[np.uint8]:
+def _render_chunk(
+    job: tuple[Sequence[PartSpec], tuple[int, int]],
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     specs, (width, height) = job
     camera = CameraModel()
     _warm(camera)
     preprocess = Preprocess(out_width=width, out_height=height, resize="area")
     value = np.empty(preprocess.shape, np.float32)
     images = np.empty((len(specs), 3, height, width), np.uint8)
+    boxes = []
+    scale = np.tile((width / camera.width, height / camera.height), 2)
     for image, spec in zip(images, specs, strict=True):
-        pixels = render(spec, camera).pixels.reshape(-1)
+        rendered = render(spec, camera)
+        boxes += [(spec.index, class_id, *(scale * box)) for class_id, *box in rendered.boxes]
+        pixels = rendered.pixels.reshape(-1)
         preprocess.into(pixels, camera.width, camera.height, camera.width, PixelFormat.BAYER_RG8, value)
         np.rint(value[0] * 255, out=value[0])
         image[:] = value[0]
-    return images
+    return images, np.array(boxes, np.float32).reshape(-1, 6)
 
 
 @cache

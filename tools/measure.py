@@ -37,23 +37,23 @@ def escape_rate(scores: Scores, labels: NDArray[np.int64]) -> float:
     return float((scores[np.isin(labels, DEFECTS)].argmax(1) == FLAWLESS).mean())
 
 
-def confusion(scores: Scores, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def confusion(scores: Scores, labels: NDArray[np.int64], classes: int = len(CLASSES)) -> NDArray[np.int64]:
     """Rows: truth, columns: highest score."""
-    table = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+    table = np.zeros((classes, classes), np.int64)
     np.add.at(table, (labels, scores.argmax(1)), 1)
     return table
 
 
-def latency_ms(paths: Sequence[Path], image: NDArray[np.float32], runs: int = 300) -> list[float]:
-    """Medians of alternating runs, so that a busy machine disturbs all alike."""
+def latencies_ms(paths: Sequence[Path], image: NDArray[np.float32], runs: int = 300) -> NDArray[np.float64]:
+    """runs×paths, in alternation, so that a busy machine disturbs all alike; a tenth is run before, unseen."""
     sessions = [open_session(path) for path in paths]
-    times = np.empty((runs, len(sessions)))
+    times = np.empty((runs + runs // 10, len(sessions)))
     for row in times:
         for column, session in enumerate(sessions):
             start = time.perf_counter_ns()
             session.run(["scores"], {"image": image})
             row[column] = (time.perf_counter_ns() - start) / 1e6
-    return [float(value) for value in np.median(times[runs // 10 :], 0)]
+    return times[runs // 10 :]
 
 
 def card(scores: Scores, labels: NDArray[np.int64]) -> str:

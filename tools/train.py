@@ -1,223 +1,207 @@
-"""Trains the demo engines on rendered parts: ``python -m tools.train gate`` or ``classifier``."""
+"""Trains a classifier: on twin parts (``python -m tools.train --model resnet50``) or on pictures of your own
+(``python -m tools.train --manifest FILE.csv``). A killed run goes on when the same command is started again."""
 
-import datetime
-import hashlib
+import json
+import shlex
+import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from engines.manifest import (
-    EngineManifest,
-    InputSpec,
-    MeasuredSpec,
-    PrecisionSpec,
-    TrainedSpec,
-    write_manifest,
-)
-from engines.quantize import head_nodes, quantize_u8s8
+from edge.errors import EdgeError
+from engines.errors import ManifestError, QuantizeError
 from tools import measure
-from tools.dataset import CALIBRATION, TEST, TRAIN, VALIDATION, PartSet, normalise, render_set
-from tools.models import classifier_net, gate_net
-from tools.twin.parts import CLASSES, FLAWLESS, NO_PART
+from tools.dataset import CALIBRATION, TEST, TRAIN, VALIDATION, normalise
+from tools.training import export, pictures
+from tools.training.augment import Augmentation
+from tools.training.fit import MEAN, STD, Fitted, Recipe, Report, Training
+from tools.training.sets import Labelled, Size, known_classes, manifest_rows, read_split
+from tools.training.twin_sets import twin_set
+from tools.training.weights import Trained, load_weights, save_weights
+from tools.training.zoo import NETWORKS, Network, build, network
 
-MEAN, STD = (0.4, 0.4, 0.4), (0.25, 0.25, 0.25)
 _VALIDATION_PARTS, _CALIBRATION_PARTS = 1000, 300
+_FOREIGN_SIZE = (160, 160)
+ROLES = {"gate": "plain-small", "classifier": "plain"}
+"""What is trained for a role when no ``--model`` is given."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How one role is trained."""
-
-    role: Literal["gate", "classifier"]
-    build: Callable[[int], nn.Module]
-    width: int
-    height: int
-    epochs: int
-    batch: int = 64
-    top_rate: float = 4e-3
-    weight_decay: float = 0.02
-
-
-RECIPES = {
-    recipe.role: recipe
-    for recipe in (
-        Recipe("gate", gate_net, 192, 144, epochs=12),
-        Recipe("classifier", classifier_net, 224, 168, epochs=8),
-    )
-}
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; errors that a user can mend end with their message and status 1."""
+    options = _parser().parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        report = train_on_manifest(options) if options.manifest else train_on_twin(options)
+    except (EdgeError, ManifestError, QuantizeError, OSError) as error:
+        sys.exit(f"train: {error}")
+    except KeyboardInterrupt:
+        sys.exit("train: stopped; start the same command again to go on from the last checkpoint")
+    print(json.dumps(report, indent=2))
 
 
-def _to_input(images: Tensor) -> Tensor:
-    mean, std = torch.tensor(MEAN).view(1, 3, 1, 1), torch.tensor(STD).view(1, 3, 1, 1)
-    return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
-def _augment(images: Tensor) -> Tensor:
-    """Flips, ±0.3 EV with a little white balance, shifts of up to 4 pixels; uint8 in, uint8 out."""
-    if torch.rand(()) < 0.5:
-        images = images.flip(3)
-    if torch.rand(()) < 0.5:
-        images = images.flip(2)
-    shift = torch.randint(-4, 5, (2,)).tolist()
-    images = torch.roll(images, shift, (2, 3))
-    count = len(images)
-    gain = 2 ** (torch.rand(count, 1, 1, 1) * 0.6 - 0.3) * (1 + 0.03 * torch.randn(count, 3, 1, 1))
-    return (images * gain).clamp_(0, 255).round_()
-
-
-def _fit(net: nn.Module, recipe: Recipe, train: PartSet, validation: PartSet, epochs: int) -> None:
-    images, labels = torch.from_numpy(train.images), torch.from_numpy(train.labels)
-    steps = len(labels) // recipe.batch
-    optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.top_rate, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.top_rate, epochs=epochs, steps_per_epoch=steps, pct_start=0.25
-    )
-    for epoch in range(epochs):
-        net.train()
-        order, total = torch.randperm(len(labels)), 0.0
-        for step in range(steps):
-            pick = order[step * recipe.batch : (step + 1) * recipe.batch]
-            inputs = _to_input(_augment(images[pick]))
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = net(inputs)
-            loss = functional.cross_entropy(logits.float(), labels[pick])
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-            optimiser.step()
-            schedule.step()
-            total += loss.item()
-            if step % 20 == 0:
-                print(
-                    f"\repoch {epoch + 1}/{epochs} step {step}/{steps} loss {loss.item():.3f} ",
-                    end="",
-                    flush=True,
-                )
-        print(
-            f"\repoch {epoch + 1}/{epochs} loss {total / steps:.4f} validation {_check(net, validation):.4f}",
-            flush=True,
-        )
-
-
-@torch.inference_mode()
-def _check(net: nn.Module, parts: PartSet) -> float:
-    net.eval()
-    hits = 0
-    for start in range(0, len(parts.labels), 128):
-        logits = net(_to_input(torch.from_numpy(parts.images[start : start + 128])))
-        hits += int((logits.argmax(1).numpy() == parts.labels[start : start + 128]).sum())
-    return hits / len(parts.labels)
-
-
-def _export(net: nn.Module, recipe: Recipe, path: Path) -> None:
-    """Input ``image`` float32 1×3×H×W, output ``scores`` float32 1×6, opset 17."""
-    net = nn.Sequential(net, nn.Softmax(1)).eval().to(memory_format=torch.contiguous_format)
-    example = torch.zeros(1, 3, recipe.height, recipe.width)
-    torch.onnx.export(
-        net,
-        (example,),
-        str(path),
-        input_names=["image"],
-        output_names=["scores"],
-        opset_version=17,
-        dynamo=False,
-    )
-
-
-def _batches(images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    return [image[None] for image in images]
-
-
-def _measure(fp32: Path, int8: Path, test: PartSet, seed: int) -> MeasuredSpec:
-    images = normalise(test.images, MEAN, STD)
-    scores_fp32, scores_int8 = measure.score(fp32, images), measure.score(int8, images)
-    latency_fp32, latency_int8 = measure.latency_ms([fp32, int8], images[:1])
-    print(measure.card(scores_int8, test.labels))
-    return MeasuredSpec(
-        accuracy_fp32=round(measure.accuracy(scores_fp32, test.labels), 4),
-        accuracy_int8=round(measure.accuracy(scores_int8, test.labels), 4),
-        escape_rate_at_argmax=round(measure.escape_rate(scores_int8, test.labels), 5),
-        latency_ms_fp32=round(latency_fp32, 3),
-        latency_ms_int8=round(latency_int8, 3),
-        parts=len(test.labels),
-        seed=seed,
-    )
-
-
-def _manifest(recipe: Recipe, options: Namespace, model: Path, measured: MeasuredSpec) -> EngineManifest:
-    numbers = f"--parts {options.parts} --seed {options.seed} --epochs {options.epochs}"
-    return EngineManifest(
-        schema=1,
-        name=f"twin-{recipe.role}",
-        role=recipe.role,
-        file=model.name,
-        sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
-        classes=CLASSES,
-        good_class=CLASSES[FLAWLESS],
-        empty_class=CLASSES[NO_PART],
-        input=InputSpec(
-            width=recipe.width, height=recipe.height, channels=3, mean=MEAN, std=STD, resize="area"
-        ),
-        precision=PrecisionSpec(scheme="u8s8", head="float32"),
-        trained=TrainedSpec(
-            command=f"python -m tools.train {recipe.role} {numbers}",
-            parts=options.parts,
-            seed=options.seed,
-            date=datetime.datetime.now(datetime.timezone.utc).date(),
-        ),
-        measured=measured,
-    )
-
-
-def train(recipe: Recipe, options: Namespace) -> EngineManifest:
-    """Renders, trains, quantises, measures; the pair replaces the old one only when all is done."""
-    torch.manual_seed(options.seed)
-    size = (recipe.width, recipe.height)
-    training = render_set(TRAIN, options.parts, options.seed, size)
-    validation = render_set(VALIDATION, _VALIDATION_PARTS, options.seed, size)
-    net = recipe.build(len(CLASSES)).to(memory_format=torch.channels_last)
-    _fit(net, recipe, training, validation, options.epochs)
-    options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.out) as folder:
-        fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / f"{recipe.role}.onnx"
-        _export(net, recipe, fp32)
-        calibration = normalise(
-            render_set(CALIBRATION, _CALIBRATION_PARTS, options.seed, size).images, MEAN, STD
-        )
-        quantize_u8s8(fp32, int8, _batches(calibration), exclude=head_nodes(fp32))
-        test = render_set(TEST, options.test_parts, options.seed, size)
-        manifest = _manifest(recipe, options, int8, _measure(fp32, int8, test, options.seed))
-        if options.keep_fp32:
-            fp32.replace(options.keep_fp32)
-        int8.replace(options.out / int8.name)
-    write_manifest(manifest, options.out / f"{recipe.role}.yaml")
-    return manifest
-
-
-def main() -> None:
-    """Command line."""
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("role", choices=sorted(RECIPES))
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="python -m tools.train", description=__doc__)
+    parser.add_argument("role", nargs="?", choices=sorted(ROLES), default="classifier")
+    parser.add_argument("--model", choices=sorted(NETWORKS), help="default: the plain network of the role")
+    parser.add_argument("--manifest", type=Path, help="CSV with path, class, split (train, val), group")
+    parser.add_argument("--prefix", default="", help="only rows of the manifest whose path begins so")
     parser.add_argument("--parts", type=int, default=14_000)
     parser.add_argument("--test-parts", type=int, default=4_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=None, help="default: the recipe's")
-    parser.add_argument("--out", type=Path, default=Path("engines/models"))
-    parser.add_argument("--keep-fp32", type=Path, default=None, help="also keep the float32 graph here")
-    options = parser.parse_args()
-    recipe = RECIPES[options.role]
-    options.epochs = options.epochs or recipe.epochs
-    torch.set_num_threads(2)
-    print(train(recipe, options).measured)
+    parser.add_argument("--epochs", type=float)
+    parser.add_argument("--rate", type=float, help="highest learning rate")
+    parser.add_argument("--batch", type=int)
+    parser.add_argument("--size", type=_size, help="WIDTHxHEIGHT of the input")
+    parser.add_argument(
+        "--small-share", type=float, default=0.0, help="share of the steps at 2/3 of the size"
+    )
+    parser.add_argument(
+        "--start-from", type=Path, help="weights.pt of an earlier training of the same network"
+    )
+    parser.add_argument("--work", type=Path, help="checkpoints, weights, curves; default: runs/NAME")
+    parser.add_argument("--out", type=Path, help="install engine and manifest here, e.g. engines/models")
+    parser.add_argument("--cache", type=Path, help="folder of rendered sets")
+    parser.add_argument("--threads", type=int)
+    return parser
+
+
+def _size(text: str) -> Size:
+    width, height = (int(part) for part in text.split("x"))
+    return width, height
+
+
+def train_on_twin(options: Namespace) -> dict[str, object]:
+    """Renders, trains, exports, quantises and examines; installs the engine when ``--out`` says where."""
+    entry = network(options.model or ROLES[options.role])
+    size = options.size or (entry.width, entry.height)
+    work = options.work or Path("runs") / f"twin-{entry.name}"
+    train = twin_set(TRAIN, options.parts, options.seed, size, options.cache)
+    validation = twin_set(VALIDATION, _VALIDATION_PARTS, options.seed, size, options.cache)
+    task = _Task(entry, size, train, validation, work, Augmentation())
+    trained, fitted = _train(task, options)
+    test = twin_set(TEST, options.test_parts, options.seed, size, options.cache)
+    calibration = twin_set(CALIBRATION, _CALIBRATION_PARTS, options.seed, size, options.cache)
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        examined = export_and_examine(trained, fp32, int8, calibration, test)
+        measured = export.measured_spec(examined, options.seed)
+        if options.out:
+            command = shlex.join(["python", "-m", "tools.train", *sys.argv[1:]])
+            origin = export.Origin(options.role, command, options.parts, options.seed, size)
+            export.install(int8, options.out, origin, measured)
+        fp32.replace(work / fp32.name)
+        int8.replace(work / int8.name)
+    print(measure.card(examined.scores_int8, test.labels))
+    return _report(work, trained, fitted, test, examined.scores_int8) | measured.model_dump()
+
+
+def export_and_examine(
+    trained: Trained, fp32: Path, int8: Path, calibration: Labelled, test: Labelled
+) -> export.Examined:
+    """Both graphs, checked against torch and scored on ``test``."""
+    export.export_onnx(trained.net, fp32, trained.size, normalise(test.images[:16], MEAN, STD))
+    export.quantise(fp32, int8, calibration.images)
+    return export.examine(fp32, int8, test)
+
+
+def train_on_manifest(options: Namespace) -> dict[str, object]:
+    """Trains on the split ``train`` and examines on ``val``; nothing is installed, the weights are yours."""
+    entry = network(options.model or "resnet50")
+    size = options.size or _FOREIGN_SIZE
+    rows = manifest_rows(options.manifest, options.prefix)
+    classes = known_classes(rows)
+    train, validation = (read_split(rows, split, classes, size) for split in ("train", "val"))
+    work = options.work or Path("runs") / f"{options.prefix.strip('/') or options.manifest.stem}-{entry.name}"
+    plan = Augmentation(usual_ev=0.3, extreme_share=0.1, extreme_ev=1.0, quarter_turns=True)
+    trained, fitted = _train(_Task(entry, size, train, validation, work, plan), options)
+    fp32 = work / "fp32.onnx"
+    export.export_onnx(trained.net, fp32, size, normalise(validation.images[:16], MEAN, STD))
+    return _report(work, trained, fitted, validation, export.score(fp32, validation.images))
+
+
+@dataclass(frozen=True)
+class _Task:
+    entry: Network
+    size: Size
+    train: Labelled
+    validation: Labelled
+    work: Path
+    augmentation: Augmentation
+
+
+def _train(task: _Task, options: Namespace) -> tuple[Trained, Fitted]:
+    entry = task.entry
+    torch.manual_seed(options.seed)
+    net, earlier = build(entry, len(task.train.classes), task.size), 0.0
+    if options.start_from:
+        start = load_weights(options.start_from)
+        net, earlier = start.net.to(memory_format=torch.channels_last), start.seconds
+    recipe = Recipe(
+        epochs=options.epochs or entry.epochs,
+        batch=options.batch or entry.batch,
+        top_rate=options.rate or entry.top_rate,
+        weight_decay=entry.weight_decay,
+        seed=options.seed,
+        small_share=options.small_share,
+        augmentation=task.augmentation,
+    )
+    training = Training(
+        net, recipe, task.train, task.validation, task.work, name=entry.name, guides=entry.guides
+    )
+    with _progress() as progress:
+        fitted = training.run(bar(progress, f"train {entry.name}"))
+    seconds, classes = fitted.seconds + earlier, task.train.classes
+    trained = Trained(fitted.net.cpu(), entry.name, task.size, classes, seconds, fitted.best_accuracy)
+    save_weights(task.work / "weights.pt", trained)
+    return trained, fitted
+
+
+def _progress() -> Progress:
+    words = TextColumn("{task.description} {task.completed}/{task.total} {task.fields[figures]}")
+    return Progress(words, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+
+
+def bar(progress: Progress, title: str) -> Report:
+    """A progress bar as the trainer reports to it; on a log file a line per hundred steps."""
+    task = progress.add_task(title, figures="")
+
+    def report(step: int, steps: int, loss: float, best: float) -> None:
+        figures = f"loss {loss:.3f} best {100 * max(0.0, best):.2f} %"
+        progress.update(task, completed=step, total=steps, figures=figures)
+        if not progress.console.is_terminal and (step % 100 == 0 or step == steps):
+            print(f"{title} {step}/{steps} {figures}", flush=True)
+
+    return report
+
+
+def _report(
+    work: Path, trained: Trained, fitted: Fitted, examined: Labelled, scores: np.ndarray
+) -> dict[str, object]:
+    table = measure.confusion(scores, examined.labels, len(examined.classes))
+    pictures.curves(fitted.history, work / "curves.png", trained.model)
+    pictures.confusion(table, examined.classes, work / "confusion.png", trained.model)
+    report: dict[str, object] = {
+        "model": trained.model,
+        "classes": list(trained.classes),
+        "pictures": len(examined.labels),
+        "accuracy": round(measure.accuracy(scores, examined.labels), 5),
+        "recall": {
+            name: round(float(hit / max(1, row.sum())), 5)
+            for name, hit, row in zip(examined.classes, table.diagonal(), table, strict=True)
+        },
+        "training_seconds": round(trained.seconds, 1),
+        "history": fitted.history,
+    }
+    unfinished = work / "unfinished-report.json"
+    unfinished.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(work / "report.json")
+    return {key: value for key, value in report.items() if key != "history"}
 
 
 if __name__ == "__main__":

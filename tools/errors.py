@@ -1,0 +1,7 @@
+"""What can go wrong on the workstation; a message says how to mend it."""
+
+from edge.errors import EdgeError
+
+
+class TrainError(EdgeError):
+    """A data set, a recipe, a checkpoint or a loss that cannot be used."""

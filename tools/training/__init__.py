@@ -1,0 +1,1 @@
+"""One trainer for every classifier: zoo, sets, augmentation, fit, checkpoints, pictures, export."""
