@@ -42,7 +42,7 @@ $(RUN_STAMP): $(VENV)/bin/python $(CORE)
 	@touch $@
 
 $(DEV_STAMP): $(VENV)/bin/python $(CORE)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,train]'
 	@touch $@ $(RUN_STAMP)
 
 clean:

@@ -1,7 +1,7 @@
 """Rendered parts as tensors, through the preprocess of the runtime."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context
 
@@ -14,6 +14,9 @@ from tools.twin.render import CameraModel, render, warm_up
 
 TRAIN, VALIDATION, CALIBRATION, TEST = "train", "validation", "calibration", "test"
 """Namespaces of seeds: sets never share a part with each other or with a demo line."""
+
+EXTREME_EV = 2.0
+"""Parts that are exposed wrongly lie anywhere within ± so many stops."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,15 @@ def render_set(
     size: tuple[int, int],
     *,
     defect_share: float = 0.65,
+    extreme_share: float = 0.0,
     workers: int = 2,
 ) -> PartSet:
-    """Renders ``parts`` parts and shrinks them to ``size`` (width, height); 6 % are empty belt."""
+    """Renders ``parts`` parts and shrinks them to ``size`` (width, height); 6 % are empty belt.
+
+    ``extreme_share`` of them are exposed anywhere within ±2 EV instead of the lamp's usual drift.
+    """
     specs = plan_parts(parts, seed, defect_share, ghost_share=0.06, namespace=namespace)
+    specs = _with_extremes(specs, extreme_share, seed)
     chunks = [(specs[start : start + 200], size) for start in range(0, parts, 200)]
     # Not fork: OpenCV and torch have threads of their own.
     with get_context("spawn").Pool(workers) as pool:
@@ -45,6 +53,15 @@ def render_set(
     images = np.concatenate([images for images, _ in made])
     boxes = np.concatenate([boxes for _, boxes in made])
     return PartSet(images, np.array([spec.class_id for spec in specs]), specs, boxes)
+
+
+def _with_extremes(specs: list[PartSpec], share: float, seed: int) -> list[PartSpec]:
+    # One row per part: the choice for a part does not depend on how many follow it.
+    draws = np.random.default_rng([seed, 3]).random((len(specs), 2))
+    return [
+        replace(spec, exposure_ev=float(EXTREME_EV * (2 * ev - 1))) if chance < share else spec
+        for spec, (chance, ev) in zip(specs, draws, strict=True)
+    ]
 
 
 def _render_chunk(

@@ -154,7 +154,7 @@ def _train(task: _Task, options: Namespace) -> tuple[Trained, Fitted]:
     training = Training(
         net, recipe, task.train, task.validation, task.work, name=entry.name, guides=entry.guides
     )
-    with _progress() as progress:
+    with progress_bar() as progress:
         fitted = training.run(bar(progress, f"train {entry.name}"))
     seconds, classes = fitted.seconds + earlier, task.train.classes
     trained = Trained(fitted.net.cpu(), entry.name, task.size, classes, seconds, fitted.best_accuracy)
@@ -162,7 +162,8 @@ def _train(task: _Task, options: Namespace) -> tuple[Trained, Fitted]:
     return trained, fitted
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """Steps, loss and times."""
     words = TextColumn("{task.description} {task.completed}/{task.total} {task.fields[figures]}")
     return Progress(words, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
 

@@ -12,6 +12,8 @@ from tools.training.sets import Labelled, Pictures, Size
 from tools.twin import parts as twin_parts
 from tools.twin.parts import CLASSES
 
+EXTREME_SHARE = 0.35
+"""Of the parts, these are exposed anywhere within ±2 EV, in training and examination alike."""
 CELL_PX = 16
 """Side of a cell of ``Labelled.cells``, in pixels of the input: the stride of a network's third stage."""
 _NAMES = ("images", "labels", "exposure_ev", "cells")
@@ -19,10 +21,12 @@ _NAMES = ("images", "labels", "exposure_ev", "cells")
 
 def twin_set(namespace: str, parts: int, seed: int, size: Size, cache: Path | None = None) -> Labelled:
     """Rendered parts; a second call with the same arguments and the same twin maps the first one's files."""
-    key = hashlib.sha256(f"{namespace} {parts} {seed} {size} {_twin_version()}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(
+        f"{namespace} {parts} {seed} {size} {EXTREME_SHARE} {_twin_version()}".encode()
+    ).hexdigest()[:16]
     folder = (cache or Path(tempfile.gettempdir()) / "edge-twin-sets") / f"{namespace}-{parts}-{key}"
     if not folder.exists():
-        made = render_set(namespace, parts, seed, size)
+        made = render_set(namespace, parts, seed, size, extreme_share=EXTREME_SHARE)
         _write(
             folder,
             images=made.images,

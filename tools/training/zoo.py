@@ -124,7 +124,15 @@ NETWORKS = {
     entry.name: entry
     for entry in (
         Network(
-            "plain", _plain(classifier_net), 224, 168, top_rate=4e-3, weight_decay=0.02, batch=64, epochs=8
+            "plain",
+            _plain(classifier_net),
+            224,
+            168,
+            top_rate=4e-3,
+            weight_decay=0.02,
+            batch=64,
+            epochs=8,
+            guides=(("features", 160),),
         ),
         Network("plain-small", _plain(gate_net), top_rate=4e-3, weight_decay=0.02, batch=64, epochs=7),
         Network("resnet50", _resnet50, top_rate=1.5e-3, guides=(("features.6", 1024), ("features.7", 2048))),
