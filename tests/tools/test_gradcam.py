@@ -60,7 +60,10 @@ def test_unknown_layers_are_named():
 
 @pytest.fixture
 def weights(tmp_path):
+    torch.manual_seed(1)
     net = build(network("plain-small"), 2, (32, 24)).eval()
+    with torch.no_grad():  # maps after a ReLU, so that any map speaks for either class
+        net.head.fc.weight.abs_()
     save_weights(tmp_path / "w.pt", Trained(net, "plain-small", (32, 24), ("good", "bad"), 1.0, 0.5))
     return tmp_path / "w.pt"
 
