@@ -288,6 +288,8 @@ class Region:
         """Rings so far. Note it, look for work, then pass it to wait_actuation: no wake-up is lost."""
     def wait_actuation(self, seen: int, deadline_ns: int) -> None:
         """Waits for a trigger or a verdict after ring ``seen``, or until the absolute time."""
+    def spin_actuation(self, seen: int, deadline_ns: int) -> None:
+        """The same without giving up the processor: for a verdict that is due within a fraction of a millisecond."""
 
 # --- part records ----------------------------------------------------------------------------------
 
@@ -354,6 +356,13 @@ class SlidingQuantile:
     def __init__(self, window: int, q: float) -> None: ...
     def add(self, value_ns: int) -> None: ...
     def value(self) -> int: ...
+
+class Anticipation:
+    """When an event that follows a trigger is due, learned from the parts before; ``window`` is (0, 0) until then."""
+
+    def __init__(self) -> None: ...
+    def learn(self, delay_ns: int) -> None: ...
+    def window(self, triggered_ns: int) -> tuple[int, int]: ...
 
 # --- the loop --------------------------------------------------------------------------------------
 
@@ -516,6 +525,7 @@ class LoopSettings:
     warmup_limit_ns: int
     keep_warm_ns: int
     engine_fault_limit: int
+    anticipate: bool
     fifo_priority: int
     cpu: int
 

@@ -122,6 +122,7 @@ void bind_loop(py::module_& m) {
   EDGE_SETTING(warmup_limit_ns)
   EDGE_SETTING(keep_warm_ns)
   EDGE_SETTING(engine_fault_limit)
+  EDGE_SETTING(anticipate)
   EDGE_SETTING(fifo_priority)
   EDGE_SETTING(cpu)
 #undef EDGE_SETTING

@@ -195,5 +195,11 @@ void bind_region(py::module_& m) {
           [](Region& r, uint32_t seen, int64_t deadline_ns) {
             r.header().actuation_bell.wait(seen, deadline_ns);
           },
+          py::arg("seen"), py::arg("deadline_ns"), py::call_guard<py::gil_scoped_release>())
+      .def(
+          "spin_actuation",
+          [](Region& r, uint32_t seen, int64_t deadline_ns) {
+            r.header().actuation_bell.spin(seen, deadline_ns);
+          },
           py::arg("seen"), py::arg("deadline_ns"), py::call_guard<py::gil_scoped_release>());
 }

@@ -43,6 +43,7 @@ InspectionLoop::InspectionLoop(std::shared_ptr<Region> region, std::shared_ptr<R
       gate_(std::move(gate)),
       classifier_(std::move(classifier)),
       triggers_(region_->header().triggers.reader()) {
+  if (settings_.anticipate) rehearsal_pixels_.assign(region_->slot_bytes(), 0);
   if (settings_.classes.good >= gate_.classes || settings_.classes.empty >= gate_.classes) {
     throw CoreError("the gate has no output for the good or the empty class");
   }
@@ -104,7 +105,7 @@ void InspectionLoop::step() {
   }
   expire_parts();
   keep_warm();
-  bell.wait(seen, next_event_ns());
+  rest(bell, seen);
 }
 
 void InspectionLoop::open_parts() {
@@ -125,6 +126,7 @@ void InspectionLoop::close_part_of(uint64_t frame_index) {
   const FrameHeader frame = region_->slot(frame_index).header;
   for (Pending& place : pending_) {
     if (!place.open || place.trigger.trigger_id != frame.trigger_id) continue;
+    frame_delay_.learn(frame.received_ns - place.trigger.stamp_ns);
     judge(place.trigger, frame, region_->pixels(frame_index));
     if (!fuse(place)) return;  // more frames of this part are to come
     place.open = false;
@@ -188,7 +190,8 @@ void InspectionLoop::begin(const Trigger& trigger, const FrameHeader& frame) {
 bool InspectionLoop::look(const FrameHeader& frame, const uint8_t* pixels) {
   Reason reason = unfit(frame);
   if (reason == Reason::NONE) {
-    const FrameStats stats = gate_.preprocess.run(pixels, geometry_of(frame), gate_.input);
+    rehearsal_ = geometry_of(frame);
+    const FrameStats stats = gate_.preprocess.run(pixels, rehearsal_, gate_.input);
     part_.brightness_mean = stats.mean;
     part_.dark_share = stats.dark_share;
     part_.bright_share = stats.bright_share;
@@ -488,6 +491,24 @@ void InspectionLoop::keep_warm() {
   int64_t in = 0;
   Scores scores;
   run_engine(*classifier_, in, classifier_ran_ns_, scores);
+}
+
+// Asleep until something happens, but awake and warm when the frame of the last trigger is due.
+void InspectionLoop::rest(Doorbell& bell, uint32_t seen) {
+  const Anticipation::Window due = frame_delay_.window(last_trigger_ns_);
+  const int64_t now = now_ns();
+  if (!settings_.anticipate || now >= due.until_ns) return bell.wait(seen, next_event_ns());
+  if (now < due.from_ns) return bell.wait(seen, std::min(due.from_ns, next_event_ns()));
+  if (rehearsed_ns_ != last_trigger_ns_) {
+    rehearsed_ns_ = last_trigger_ns_;
+    rehearse();
+  }
+  bell.spin(seen, due.until_ns);
+}
+
+// The preprocess of the last frame's shape, for the caches' sake; the next frame overwrites what comes of it.
+void InspectionLoop::rehearse() {
+  if (rehearsal_.width > 0) gate_.preprocess.run(rehearsal_pixels_.data(), rehearsal_, gate_.input);
 }
 
 void InspectionLoop::publish_state() {

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "anticipation.hpp"
 #include "histogram.hpp"
 #include "preprocess.hpp"
 #include "record_ring.hpp"
@@ -62,6 +63,7 @@ struct LoopSettings {
   int64_t warmup_limit_ns = 4 * kSecond;
   int64_t keep_warm_ns = 250 * kMillisecond;  // the classifier never rests longer; 0: off
   int engine_fault_limit = 5;                 // failures in a row that end READY
+  bool anticipate = false;                    // be awake when a frame is due; wants a second processor
   int fifo_priority = 0;                      // 0: leave the scheduler alone
   int cpu = -1;                               // -1: any
 };
@@ -110,6 +112,8 @@ class InspectionLoop {
   int64_t patience_ends_ns(const Pending& place) const;
   void commit();
   void keep_warm();
+  void rest(Doorbell& bell, uint32_t seen);
+  void rehearse();
   void publish_state();
   int64_t next_event_ns() const;
   int64_t plc_write_ns(const std::atomic<int64_t>& measured_ns) const;
@@ -131,6 +135,10 @@ class InspectionLoop {
   Pending pending_[kPending];
   size_t next_pending_ = 0;
   int64_t last_trigger_ns_ = 0, min_gap_ns_ = 0, classifier_ran_ns_ = 0;
+  Anticipation frame_delay_;
+  int64_t rehearsed_ns_ = 0;  // trigger of the part that was rehearsed for
+  Geometry rehearsal_{};
+  std::vector<uint8_t> rehearsal_pixels_;
 
   std::atomic<bool> stop_{false}, running_{false};
   std::thread thread_;

@@ -44,6 +44,7 @@ def loop_settings(config: InspectionConfig, manifest: EngineManifest) -> _core.L
     settings.frames_per_part = config.fusion.frames
     settings.fusion = _FUSIONS[config.fusion.rule]
     settings.keep_warm_ns = round(config.keep_warm_ms * 1e6)
+    settings.anticipate = config.loop_cpu is not None
     settings.fifo_priority = config.priority
     settings.cpu = -1 if config.loop_cpu is None else config.loop_cpu
     return settings

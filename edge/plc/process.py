@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from edge._core import (
+    Anticipation,
     CoreError,
     PlcResult,
     Reason,
@@ -41,6 +42,8 @@ MEASURE_LIMIT_NS = 2_000_000_000
 MEASURE_SLICE_NS = 5_000_000
 POLL_GAP_NS = 2_000_000
 LONGEST_WAIT_NS = 50_000_000
+REHEARSE_NS = 100_000
+"""How often the request is rehearsed while a verdict is due: the inference beside it empties the caches."""
 
 
 class Actuation:
@@ -67,11 +70,15 @@ class Actuation:
         self._timeout_ns = int(config.verdict_timeout_ms * 1e6)
         self._poll_due_ns = 0
         self._last_part_id = 0
+        self._awaited_ns = 0  # trigger of the part whose verdict comes next
+        self._verdict_delay = Anticipation()
         # Triggers before our time: this process was restarted, and parts it never saw are on the belt.
         self._restarted = self._status.triggers_pushed > 0
         if self._restarted:
             self._register.start_blind(now_ns())
         self._answering = False
+        # A processor of its own beside the loop's: else waiting awake would hold up the very verdict.
+        self._anticipates = bool(config.cpus)
         self._seen_opened = 0
         self._connections = 0
         self._writes_to_measure = MEASURED_WRITES
@@ -92,7 +99,7 @@ class Actuation:
         self._status.actuation_ready = 1
         while not (self._stopping or self._status.stop):
             bell = self._region.actuation_bell()
-            self._region.wait_actuation(bell, self._turn())
+            self._rest(bell, self._turn())
         # Parts that inspection will not get to any more: their verdict is ours to give.
         self._take_triggers()
         self._take_verdicts()
@@ -104,6 +111,18 @@ class Actuation:
         self._status.plc_connected = 0
         self._status.actuation_ready = 0
         self._link.close()
+
+    def _rest(self, bell: int, due_ns: int) -> None:
+        """Asleep until something is due, but awake and warm when the verdict of the last trigger is."""
+        from_ns, until_ns = self._verdict_delay.window(self._awaited_ns) if self._anticipates else (0, 0)
+        now = now_ns()
+        if now >= until_ns:
+            self._region.wait_actuation(bell, due_ns)
+        elif now < from_ns:
+            self._region.wait_actuation(bell, min(due_ns, from_ns))
+        else:
+            self._writer.rehearse(now)
+            self._region.spin_actuation(bell, min(due_ns, until_ns, now + REHEARSE_NS))
 
     def _turn(self) -> int:
         """Does everything that is due; returns when to look again."""
@@ -133,6 +152,7 @@ class Actuation:
     def _take_triggers(self) -> None:
         while (trigger := self._triggers.read()) is not None:
             part_id, encoder_count, stamp_ns = trigger
+            self._awaited_ns = stamp_ns
             self._enter(part_id, encoder_count, stamp_ns)
 
     def _enter(self, part_id: int, encoder_count: int, stamp_ns: int) -> Part | None:
@@ -149,6 +169,7 @@ class Actuation:
 
     def _judge(self, entry: VerdictEntry) -> None:
         queued_ns = now_ns()
+        self._verdict_delay.learn(entry.decided_ns - entry.triggered_ns)
         part = self._register.get(entry.part_id)
         if part is None and entry.part_id > self._last_part_id:
             # Its trigger was overwritten before we saw it.

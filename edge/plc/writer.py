@@ -112,6 +112,13 @@ class VerdictWriter:
         self.measured(reply)
         return settled(decision, reply, self._gated)
 
+    def rehearse(self, now: int) -> None:
+        """Makes a request and sends it to nobody: what has not run for 60 ms runs ten times slower."""
+        part = Part(0, 0, now, self._belt.position_mm(now))
+        decision = Decision(Verdict.PASS, Reason.NONE, now, now)
+        words = encode(VERDICT, self._values(part, decision, now), self._settings.word_order)
+        self._link.rehearse(self._settings.verdict_base, words)
+
     def _values(self, part: Part, decision: Decision, now: int) -> dict[str, int]:
         sequence = part.part_id & U32_MASK
         # A pass is good until its deadline; a reject until the part has reached the nozzle.

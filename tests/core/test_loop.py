@@ -336,6 +336,16 @@ def test_a_failing_classifier_ends_ready_though_the_gate_works(rig: Rig) -> None
     wait_for(lambda: rig.region.status.loop_state == _core.LoopState.READY)
 
 
+def test_a_loop_that_waits_awake_judges_as_ever(rig: Rig) -> None:
+    rig.settings.anticipate = True
+    rig.start()
+    for part in range(1, 8):
+        rig.gate_scores = [0, 0.95, 0.05, 0] if part % 2 else [0, 0.1, 0.3, 0.6]
+        entry = rig.part(part, grey=60 + 20 * part)
+        assert entry.part_id == part
+        assert entry.verdict is (Verdict.PASS if part % 2 else Verdict.REJECT)
+
+
 def test_the_loop_beats_without_parts_and_stops(rig: Rig) -> None:
     rig.start()
     first = rig.region.status.loop_beat_ns
