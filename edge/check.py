@@ -1,5 +1,7 @@
 """What ``edge check`` looks at and says."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from edge.camera.kinds import check as check_camera
@@ -7,6 +9,7 @@ from edge.config import LineConfig, engine_path
 from edge.inspection.certificate import HOLDS, certificate_state, describe
 from edge.inspection.engines import load_pair
 from edge.inspection.rules import class_limits, native_rules
+from edge.inspection.settings import RoutingStep
 from edge.service.machine import CpuPlan
 from engines.manifest import EngineManifest
 from engines.onnx_cpu import CpuEngine
@@ -41,12 +44,8 @@ def explain(config: LineConfig) -> Table:
     else:
         table.add_row("classifier", "none: uncertain parts are rejected")
     table.add_row("classes", ", ".join(gate.manifest.classes))
-    for step in config.routing:
-        table.add_row(
-            f"up to {step.up_to_m_per_s:g} m/s",
-            f"gate passes at ≥ {step.gate_good:g}, rejects at ≥ {step.gate_defect:g}, "
-            f"no part at ≥ {step.gate_empty:g}; classifier passes at ≥ {step.classifier_good:g}; the rest is rejected",
-        )
+    for speeds, text in _routing_texts(config.routing):
+        table.add_row(speeds, text)
     last = config.routing[-1].up_to_m_per_s
     table.add_row(f"above {last:g} m/s", "every part is rejected (speed)" + _too_short(config, last))
     table.add_row("certificate", certificate_text(config, gate.manifest, classifier))
@@ -78,6 +77,21 @@ def certificate_text(config: LineConfig, gate: EngineManifest, classifier: CpuEn
     if config.certificate is None:
         return "none: nobody has bounded the escape rate of these thresholds (edge calibrate thresholds)"
     return f"{'holds' if state == HOLDS else f'[red]{state}[/]'}: {describe(config.certificate)}"
+
+
+def _routing_texts(steps: Sequence[RoutingStep]) -> list[tuple[str, str]]:
+    """Neighbours with the same thresholds in one row."""
+    rows: list[tuple[str, str]] = []
+    for step in steps:
+        looks = "" if step.retest_good is None else f", on two looks from {step.retest_good:g} on"
+        text = (
+            f"gate passes at ≥ {step.gate_good:g}, rejects at ≥ {step.gate_defect:g}, no part at ≥ "
+            f"{step.gate_empty:g}; classifier passes at ≥ {step.classifier_good:g}{looks}; the rest is rejected"
+        )
+        if rows and rows[-1][1] == text:
+            rows.pop()
+        rows.append((f"up to {step.up_to_m_per_s:g} m/s", text))
+    return rows
 
 
 def _too_short(config: LineConfig, last_m_per_s: float) -> str:
