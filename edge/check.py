@@ -6,7 +6,7 @@ from rich.table import Table
 
 from edge.camera.kinds import check as check_camera
 from edge.config import LineConfig, engine_path
-from edge.inspection.certificate import HOLDS, certificate_state, describe
+from edge.inspection.certificate import HOLDS, describe
 from edge.inspection.engines import load_pair
 from edge.inspection.rules import class_limits, native_rules
 from edge.inspection.settings import RoutingStep
@@ -73,7 +73,7 @@ def certificate_text(config: LineConfig, gate: EngineManifest, classifier: CpuEn
     engines = {"gate": gate.sha256}
     if classifier:
         engines["classifier"] = classifier.manifest.sha256
-    state = certificate_state(config.certificate, engines, config.decides_sha256)
+    state = config.certificate_state(engines)
     if config.certificate is None:
         return "none: nobody has bounded the escape rate of these thresholds (edge calibrate thresholds)"
     return f"{'holds' if state == HOLDS else f'[red]{state}[/]'}: {describe(config.certificate)}"

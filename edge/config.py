@@ -1,5 +1,6 @@
 """The line file: one YAML that says what a line is. Composes the sections that the packages define."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
@@ -7,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from edge.camera.settings import CameraSettings, RecordingSettings, ReplaySettings
 from edge.conveyor.settings import ConveyorSettings
 from edge.errors import ConfigError
-from edge.inspection.certificate import Certificate, decides_hash
+from edge.inspection.certificate import Certificate, certificate_state, decides_hash
 from edge.inspection.recipe import Recipe
 from edge.inspection.rules import RuleSettings
 from edge.inspection.settings import (
@@ -86,10 +87,10 @@ class LineConfig(Settings):
             )
         return self
 
-    @property
-    def decides_sha256(self) -> str:
-        """What a certificate certifies, see edge.inspection.certificate."""
-        return decides_hash(self.routing, self.scores, self.retest, self.rules)
+    def certificate_state(self, engines: Mapping[str, str]) -> str:
+        """``none``, ``holds`` or what does not match; ``engines``: role → SHA-256 of the model."""
+        decides = decides_hash(self.routing, self.scores, self.retest, self.rules)
+        return certificate_state(self.certificate, engines, decides, self.exposure)
 
     @property
     def verdict_timeout_ms(self) -> float:

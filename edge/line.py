@@ -19,7 +19,7 @@ from edge.camera.labels import Labels
 from edge.camera.settings import CameraConfig, TwinSettings, VideoSettings
 from edge.config import LineConfig, engine_path
 from edge.errors import EngineError, RegionError, TwinError
-from edge.inspection.certificate import HOLDS, NONE, certificate_state
+from edge.inspection.certificate import HOLDS, NONE
 from edge.inspection.rules import class_limits, native_rules
 from edge.inspection.settings import InspectionConfig
 from edge.plc.settings import ActuationConfig
@@ -105,9 +105,7 @@ class Line:
         self._reader = self._records.reader()
         keep = not isinstance(camera, VideoSettings)
         self.running = RunningLine(self.config, region, Collector(keep_finals=keep), manifest, None)
-        self.running.certificate = certificate_state(
-            self.config.certificate, _hashes(self.config), self.config.decides_sha256
-        )
+        self.running.certificate = self.config.certificate_state(_hashes(self.config))
         if self.running.certificate not in (NONE, HOLDS):
             self._say(f"certificate {self.running.certificate}; run: edge calibrate thresholds")
         try:

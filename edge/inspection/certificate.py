@@ -9,9 +9,11 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from edge.inspection.rules import RuleSettings
-from edge.inspection.settings import RetestSettings, RoutingStep, ScoreSettings
+from edge.inspection.settings import ExposureSettings, RetestSettings, RoutingStep, ScoreSettings
 from edge.settings import Settings
 
+LIGHT_TOLERANCE = 1.2
+"""The guard may let through frames that are a quarter of a stop darker or brighter than certified."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -24,6 +26,9 @@ class CertificationData(Settings):
     parts: int = Field(ge=1)
     defective: int = Field(ge=0)
     good: int = Field(ge=0)
+    brightness_mean: tuple[float, float] = Field(
+        description="Darkest and brightest frame that the guard let through, mean grey level."
+    )
 
 
 class CertifiedStep(Settings):
@@ -73,7 +78,9 @@ def decides_hash(
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def mismatches(certificate: Certificate, engines: Mapping[str, str], decides: str) -> list[str]:
+def mismatches(
+    certificate: Certificate, engines: Mapping[str, str], decides: str, exposure: ExposureSettings
+) -> list[str]:
     """One sentence for each thing that is not what was certified; none: the certificate holds."""
     found = []
     for role in sorted(certificate.engines.keys() | engines.keys()):
@@ -82,6 +89,15 @@ def mismatches(certificate: Certificate, engines: Mapping[str, str], decides: st
             found.append(f"{role}: certified was {_short(then)}, loaded is {_short(now)}")
     if decides != certificate.decides_sha256:
         found.append("thresholds, scores, retest or rules were changed after the certification")
+    low, high = certificate.data.brightness_mean
+    if exposure.min_mean < low / LIGHT_TOLERANCE:
+        found.append(
+            f"exposure.min_mean {exposure.min_mean:g} lets darker frames through than certified ({low:.0f})"
+        )
+    if exposure.max_mean > high * LIGHT_TOLERANCE:
+        found.append(
+            f"exposure.max_mean {exposure.max_mean:g} lets brighter frames through than certified ({high:.0f})"
+        )
     return found
 
 
@@ -89,11 +105,13 @@ HOLDS = "holds"
 NONE = "none"
 
 
-def certificate_state(certificate: Certificate | None, engines: Mapping[str, str], decides: str) -> str:
+def certificate_state(
+    certificate: Certificate | None, engines: Mapping[str, str], decides: str, exposure: ExposureSettings
+) -> str:
     """``none``, ``holds``, or ``does not hold: …`` with everything that differs."""
     if certificate is None:
         return NONE
-    found = mismatches(certificate, engines, decides)
+    found = mismatches(certificate, engines, decides, exposure)
     return f"does not hold: {'; '.join(found)}" if found else HOLDS
 
 

@@ -17,6 +17,7 @@ from edge.check import explain as explain_line
 from edge.config import example_path, load_line
 from edge.errors import ConfigError
 from edge.inspection.recipe import Recipe
+from edge.inspection.settings import ExposureSettings
 from edge.yaml_file import load_yaml
 from tools.calibrate.__main__ import main as calibrate
 from tools.evaluate import asking
@@ -54,7 +55,9 @@ def test_the_report_holds_what_can_be_counted_again(folder: Path, run: dict) -> 
     )
     assert run["gate"]["accuracy"] == pytest.approx((p.gate.argmax(1) == p.class_id).mean(), abs=1e-6)
     assert run["data_sha256"] == p.sha256
-    assert run["defective"] == (p.class_id > 1).sum()
+    usual = np.abs(p.exposure_ev) <= 0.5
+    assert run["defective"] == ((p.class_id > 1) & usual).sum()
+    assert run["badly_lit"]["parts"] == (~usual).sum() > 0
     assert set(run["classifier"]["per_class"]) == {"no_part", "flawless", "crack", "stain", "dent", "excess"}
     assert sum(run["by_exposure"].values()) > 0
     assert {"box_iou", "map50"} <= run["gate"].keys()
@@ -172,6 +175,10 @@ def _line(folder: Path, recipe: Path) -> Path:
     text = example_path("demo.yaml").read_text()
     data = {k: v for k, v in yaml.safe_load(text).items() if k not in Recipe.model_fields}
     data["recipe"] = recipe.name
+    certificate = load_yaml(recipe, Recipe).certificate
+    assert certificate is not None
+    low, high = certificate.data.brightness_mean
+    data["exposure"] = {"min_mean": low - 1, "max_mean": high + 1}
     path = folder / "line.yaml"
     path.write_text(yaml.safe_dump(data))
     return path
@@ -213,6 +220,8 @@ def _cells(table: object) -> str:
 def test_check_shows_when_recipe_engines_and_certificate_do_not_match(folder: Path, recipe: Path) -> None:
     line = load_line(_line(folder, recipe))
     assert "holds: escape rate ≤ 10 %" in _cells(explain_line(line))
+    wide = line.model_copy(update={"exposure": ExposureSettings(min_mean=2)})
+    assert "exposure.min_mean 2 lets darker frames through" in _cells(explain_line(wide))
     looser = line.routing[0].model_copy(update={"gate_good": 0.1})
     changed = line.model_copy(update={"routing": (looser, *line.routing[1:])})
     assert "does not hold: thresholds, scores, retest or rules were changed" in _cells(explain_line(changed))

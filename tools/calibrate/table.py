@@ -19,6 +19,7 @@ from edge.inspection.recipe import Recipe
 from edge.inspection.settings import (
     EngineScores,
     Expected,
+    ExposureSettings,
     RetestSettings,
     RoutingStep,
     ScoreMap,
@@ -213,6 +214,7 @@ class TableMaker:
                 parts=len(parts),
                 defective=int(true["defect"].sum()),
                 good=int(true["good"].sum()),
+                brightness_mean=_light(parts, line.exposure),
             ),
             engines=engines,
             decides_sha256=decides_hash(told, line.scores, line.retest, line.rules),
@@ -232,6 +234,11 @@ class TableMaker:
             escape=row.escape_rate,
             overkill=round(row.overkill_rate, 5),
         )
+
+
+def _light(parts: Predictions, limits: ExposureSettings) -> tuple[float, float]:
+    seen = parts.brightness_mean[guarded(parts, limits)]
+    return round(float(seen.min()), 1), round(float(seen.max()), 1)
 
 
 def _certified_step(way: Way) -> CertifiedStep:

@@ -63,9 +63,17 @@ def _predictions(options: argparse.Namespace, pair: Pair) -> tuple[Predictions, 
         p = pair.ask(manifest_frames(rows), len(rows), "asking gate and classifier", pair.line.retest.view)
     else:
         frames = twin_frames(
-            options.parts, options.seed, TEST, defect_share=options.defect_share, workers=options.workers
+            options.parts,
+            options.seed,
+            TEST,
+            defect_share=options.defect_share,
+            extreme_share=options.extreme_share,
+            workers=options.workers,
         )
-        source = f"twin, {options.parts} parts, seed {options.seed}, defect share {options.defect_share:g}"
+        source = (
+            f"twin, {options.parts} parts, seed {options.seed}, {100 * options.defect_share:g} % defective, "
+            f"{100 * options.extreme_share:g} % within ±2 EV"
+        )
         p = pair.ask(frames, options.parts, "asking gate and classifier", pair.line.retest.view)
     if options.predictions is not None:
         p.save(options.predictions)
@@ -119,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parts", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--defect-share", type=float, default=0.65, help="of the twin's parts")
+    parser.add_argument("--extreme-share", type=float, default=0.2, help="of the twin's parts: within ±2 EV")
     parser.add_argument("--speeds", default="", help="m/s, from:to:step or a,b,c (default: the line's)")
     parser.add_argument("--line", type=Path, help="line file (default: examples/demo.yaml)")
     parser.add_argument("--gate", type=Path, help="manifest, in place of the line's")

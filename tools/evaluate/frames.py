@@ -4,6 +4,7 @@ import csv
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,22 +15,39 @@ import numpy as np
 from calibration.errors import CalibrationError
 from calibration.predictions import LabelledFrame
 from edge._core import PixelFormat
+from tools.dataset import EXTREME_EV
 from tools.twin.parts import PartSpec, plan_parts
 from tools.twin.render import CameraModel, render, warm_up
 
 CERTIFICATION = "certification"
 """Namespace of the parts that thresholds are certified on: nobody trains, fits or chooses with them."""
 GHOST_SHARE = 0.06
+USUAL_EV = 0.5
+"""The lamp's drift stays within this; parts beyond are exposed wrongly on purpose."""
 _CHUNK = 50
 _AHEAD = 3
 """Chunks that wait: 50 frames of 0.3 MB each."""
 
 
 def twin_frames(
-    parts: int, seed: int, namespace: str, *, defect_share: float = 0.65, workers: int = 1
+    parts: int,
+    seed: int,
+    namespace: str,
+    *,
+    defect_share: float = 0.65,
+    extreme_share: float = 0.0,
+    workers: int = 1,
 ) -> Iterator[LabelledFrame]:
-    """Rendered parts in their order; 6 % of the places are empty. The same arguments give the same frames."""
+    """Rendered parts in their order; 6 % of the places are empty. The same arguments give the same frames.
+
+    ``extreme_share`` of them are exposed anywhere within ±2 EV in place of the lamp's usual drift.
+    """
     specs = plan_parts(parts, seed, defect_share, ghost_share=GHOST_SHARE, namespace=namespace)
+    draws = np.random.default_rng([seed, 5]).random((parts, 2))
+    specs = [
+        replace(spec, exposure_ev=float(EXTREME_EV * (2 * ev - 1))) if chance < extreme_share else spec
+        for spec, (chance, ev) in zip(specs, draws, strict=True)
+    ]
     chunks = [specs[start : start + _CHUNK] for start in range(0, parts, _CHUNK)]
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         waiting: deque[Future[list[LabelledFrame]]] = deque()

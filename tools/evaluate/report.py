@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from calibration.errors import CalibrationError
 from calibration.predictions import Predictions
 from edge.config import LineConfig
-from edge.inspection.certificate import certificate_state
 from edge.settings import Settings
 from engines.manifest import EngineManifest
 from tools.evaluate.asking import LineTiming
+from tools.evaluate.frames import USUAL_EV
 from tools.evaluate.routed import SpeedRow, speed_row
 
 
@@ -36,6 +37,17 @@ class HybridFigures(Settings):
     """At the line's own speed: who settled the part gives its class."""
 
     accuracy: float
+
+
+class BadlyLit(Settings):
+    """Parts more than half a stop off the usual light, at the line's own speed."""
+
+    parts: int
+    guarded: int = Field(description="Rejected by the exposure guard.")
+    defective: int
+    escapes: int
+    good: int
+    overkills: int
 
 
 class Timing(Settings):
@@ -63,8 +75,9 @@ class Evaluation(Settings):
     hybrid: HybridFigures
     defective: int
     good: int
-    escapes: int
+    escapes: int = Field(description="Of parts in the usual light, like `hybrid` and `routing`.")
     overkills: int
+    badly_lit: BadlyLit
     int8_drop_points: float = Field(
         description="Classifier, float32 minus INT8, in points; from its manifest."
     )
@@ -84,7 +97,11 @@ def evaluate(
     timing: LineTiming,
 ) -> Evaluation:
     """All figures; the speed rows in the order of ``speeds``."""
-    own = speed_row(p, line, gate, line.conveyor.m_per_s, timing)
+    usual = np.abs(p.exposure_ev) <= USUAL_EV
+    if not usual.any():
+        raise CalibrationError("no part in the usual light (within ±0.5 EV); expected some to route")
+    in_light = p.pick(usual)
+    own = speed_row(in_light, line, gate, line.conveyor.m_per_s, timing)
     right = p.classifier.argmax(1) == p.class_id
     measured = classifier.measured
     engines = {"gate": gate.sha256, "classifier": classifier.sha256}
@@ -94,7 +111,7 @@ def evaluate(
         parts=len(p),
         data_sha256=p.sha256,
         engines=engines,
-        certificate=certificate_state(line.certificate, engines, line.decides_sha256),
+        certificate=line.certificate_state(engines),
         speed_m_per_s=line.conveyor.m_per_s,
         classifier=ClassifierFigures(
             accuracy=round(float(right.mean()), 6), per_class=_per_class(right, p, classifier)
@@ -108,6 +125,7 @@ def evaluate(
         good=own.good,
         escapes=own.escapes,
         overkills=own.overkills,
+        badly_lit=_badly_lit(p.pick(~usual), line, gate, timing),
         int8_drop_points=round(100 * (measured.accuracy_fp32 - measured.accuracy_int8), 3),
         by_exposure=_by_exposure(right, p),
         timing=Timing(
@@ -117,7 +135,21 @@ def evaluate(
             classifier_p999_ms=round(timing.classifier_p999_ms, 4),
             real_time=timing.real_time,
         ),
-        routing=[speed_row(p, line, gate, speed, timing) for speed in speeds],
+        routing=[speed_row(in_light, line, gate, speed, timing) for speed in speeds],
+    )
+
+
+def _badly_lit(p: Predictions, line: LineConfig, gate: EngineManifest, timing: LineTiming) -> BadlyLit:
+    if not len(p):
+        return BadlyLit(parts=0, guarded=0, defective=0, escapes=0, good=0, overkills=0)
+    row = speed_row(p, line, gate, line.conveyor.m_per_s, timing)
+    return BadlyLit(
+        parts=row.parts,
+        guarded=round(row.guard_share * row.parts),
+        defective=row.defective,
+        escapes=row.escapes,
+        good=row.good,
+        overkills=row.overkills,
     )
 
 
