@@ -4,6 +4,7 @@ import math
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from edge._core import Reason, Verdict
 from edge.conveyor.doubt import Doubt
@@ -134,19 +135,19 @@ class ShiftRegister:
             if now_ns >= part.triggered_ns + timeout_ns or begin_mm >= part.position_mm
         ]
 
-    def retire(self, now_ns: int) -> int:
-        """Takes out the parts that are past the ejector; returns how many."""
+    def retire(self, now_ns: int) -> list[Part]:
+        """Takes out the parts that are past the ejector, and returns them."""
         end_mm = self._at(self._nozzle, now_ns) - self._nozzle.pulse_mm / 2
         past = [
             key for key in self._order[: bisect_left(self._order, (end_mm, 0))] if key[1] not in self._open
         ]
-        for key in past:
-            part = self._parts.pop(key[1])
+        parts = [self._parts.pop(key[1]) for key in past]
+        for key, part in zip(past, parts, strict=True):
             _remove(self._order, key)
             if not part.passes:
                 _remove(self._stopped, key)
         self.ended += len(past)
-        return len(past)
+        return parts
 
     def next_event_ns(self, now_ns: int, timeout_ns: int) -> int:
         """When a coil, or the wait for a verdict, is next to be looked at."""
@@ -167,12 +168,15 @@ class ShiftRegister:
         here_mm = self._belt.position_mm(now_ns) - self._nozzle.distance_mm
         if self._belt.doubt is not Doubt.NONE or here_mm <= self._blind_until_mm:
             return self._belt.position_mm(now_ns)
-        half_mm = self._nozzle.pulse_mm / 2
+        half_mm, centre_mm = self._nozzle.pulse_mm / 2, self._at(self._nozzle, now_ns)
         # What has not passed the sensor yet cannot be here before the whole way is gone.
         limit_mm = self._belt.position_mm(now_ns) - half_mm
-        ahead = bisect_right(self._stopped, (self._at(self._nozzle, now_ns) + half_mm, math.inf))
-        if ahead < len(self._stopped):
-            limit_mm = min(limit_mm, self._stopped[ahead][0] - half_mm)
+        first = bisect_left(self._stopped, (centre_mm - half_mm, 0))
+        for position_mm, part_id in islice(self._stopped, first, None):
+            begin_mm, _ = self._pulse_mm(self._nozzle, position_mm, part_id)
+            if begin_mm > centre_mm:
+                limit_mm = min(limit_mm, begin_mm)
+                break
         return limit_mm + self._nozzle.distance_mm
 
     def _next_edge_mm(self, nozzle: Nozzle, now_ns: int) -> float:
@@ -181,7 +185,7 @@ class ShiftRegister:
         edges_mm = [self._blind_until_mm - centre_mm]
         half_mm = nozzle.pulse_mm / 2
         first = bisect_left(self._stopped, (centre_mm - half_mm, 0))
-        for position_mm, part_id in self._stopped[first:]:
+        for position_mm, part_id in islice(self._stopped, first, None):
             if self._concerns(nozzle, part_id):
                 edges_mm += (edge_mm - centre_mm for edge_mm in self._pulse_mm(nozzle, position_mm, part_id))
             if position_mm > centre_mm + half_mm:

@@ -128,6 +128,16 @@ void bind_records(py::module_& m) {
       .def("append_unjudged", &append_unjudged, py::kw_only(), py::arg("part_id"), py::arg("encoder_count"),
            py::arg("triggered_ns"), py::arg("deadline_ns"))
       .def(
+          "unfinished",
+          [](const RecordRing& ring, uint64_t limit) {
+            py::list found;
+            for (const auto& [index, half] : ring.unfinished(limit)) {
+              found.append(py::make_tuple(index, half.part_id, half.encoder_count, half.verdict));
+            }
+            return found;
+          },
+          py::arg("limit") = 4096)
+      .def(
           "reader",
           [](std::shared_ptr<RecordRing> ring, bool oldest) {
             const uint64_t head = ring->head(), kept = std::min<uint64_t>(head, ring->capacity());

@@ -57,6 +57,7 @@ void bind_enums(py::module_& m) {
       .value("PLC_SILENT", Reason::PLC_SILENT)
       .value("BLURRED", Reason::BLURRED)
       .value("SPEED", Reason::SPEED)
+      .value("TRACKING", Reason::TRACKING)
       .finalize();
   py::native_enum<Route>(m, "Route", base)
       .value("NONE", Route::NONE)

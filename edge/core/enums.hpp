@@ -25,6 +25,7 @@ enum class Reason : uint8_t {
   PLC_SILENT = 14,
   BLURRED = 15,
   SPEED = 16,
+  TRACKING = 17,
 };
 
 enum class Route : uint8_t { NONE = 0, GATE = 1, CLASSIFIER = 2 };

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <new>
@@ -115,6 +116,18 @@ void RecordRing::acknowledge(uint64_t index, const ActuationHalf& half) {
   c.record.actuation = half;
   c.actuation_crc = crc32(&c.record.actuation, sizeof(ActuationHalf));
   c.halves.fetch_or(kActuated, std::memory_order_release);
+}
+
+std::vector<std::pair<uint64_t, InspectionHalf>> RecordRing::unfinished(uint64_t limit) const {
+  std::vector<std::pair<uint64_t, InspectionHalf>> found;
+  const uint64_t end = head(), room = std::min<uint64_t>(limit, capacity());
+  for (uint64_t index = end > room ? end - room : 0; index < end; ++index) {
+    const Cell& c = cell(index);
+    if (c.index.load(std::memory_order_acquire) != index + 1) continue;
+    if (c.halves.load(std::memory_order_acquire) != kInspected) continue;
+    found.emplace_back(index, c.record.inspection);
+  }
+  return found;
 }
 
 std::vector<PartRecord> RecordRing::Reader::read(size_t limit, int64_t patience_ns) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "enums.hpp"
@@ -70,6 +71,8 @@ class RecordRing {
 
   uint64_t append(const InspectionHalf& half);
   void acknowledge(uint64_t index, const ActuationHalf& half);
+  // The newest records that have an inspection half and no actuation half: what a dead actuation left behind.
+  std::vector<std::pair<uint64_t, InspectionHalf>> unfinished(uint64_t limit) const;
   uint64_t head() const;
   uint32_t capacity() const;
 

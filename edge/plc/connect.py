@@ -1,7 +1,5 @@
 """The link that the settings ask for."""
 
-from typing import cast
-
 from edge._core import PlcResult
 from edge.plc.failover import FailoverLink
 from edge.plc.link import Link, ModbusTcpLink, NoLink, Reply
@@ -12,7 +10,7 @@ from edge.plc.settings import PlcSettings
 def make_link(plc: PlcSettings) -> Link:
     """Not opened yet. Raises PlcError when an address cannot be used at all."""
     link = _plain(plc)
-    return cast("Link", SwappedBytes(link)) if plc.byte_order == "little" else link
+    return SwappedBytes(link) if plc.byte_order == "little" else link
 
 
 def address_of(plc: PlcSettings) -> str:
@@ -33,7 +31,7 @@ def _plain(plc: PlcSettings) -> Link:
     if plc.standby is None:
         return ModbusTcpLink(plc)
     second = plc.model_copy(update={**plc.standby.model_dump(), "standby": None})
-    return cast("Link", FailoverLink(ModbusTcpLink(plc), ModbusTcpLink(second)))
+    return FailoverLink(ModbusTcpLink(plc), ModbusTcpLink(second))
 
 
 class SwappedBytes:
@@ -85,6 +83,10 @@ class SwappedBytes:
     def write_coil(self, address: int, on: bool, deadline_ns: int) -> Reply:
         """A coil has no bytes."""
         return self._link.write_coil(address, on, deadline_ns)
+
+    def read_coils(self, address: int, count: int, deadline_ns: int) -> Reply:
+        """A coil has no bytes."""
+        return self._link.read_coils(address, count, deadline_ns)
 
     def close(self, reason: str = "closed by us") -> None:
         """As the link does."""

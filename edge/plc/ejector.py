@@ -1,11 +1,11 @@
-"""The ejector coil: what it should be, what the PLC was last told, and nothing in between."""
+"""An ejector coil: what it should be, what the PLC was last told, and nothing in between."""
 
 import logging
+from collections.abc import Callable
 
 from edge._core import PlcResult
-from edge.conveyor.tracking import ShiftRegister
 from edge.plc.link import Link
-from edge.plc.settings import PlcSettings
+from edge.plc.settings import EjectorSettings, PlcSettings
 
 log = logging.getLogger("edge.plc")
 
@@ -16,17 +16,23 @@ class EjectorCoil:
     """Follows the shift register in pulse mode; in tracked mode the PLC fires by itself and the coil is left alone.
 
     The state is derived anew from the belt position each time, so a missed edge is made good at the next look and
-    overlapping pulses become one.
+    overlapping pulses become one. ``wanted`` says what the coil must be at a time.
     """
 
-    def __init__(self, link: Link, settings: PlcSettings, register: ShiftRegister) -> None:
+    def __init__(
+        self, link: Link, settings: PlcSettings, ejector: EjectorSettings, wanted: Callable[[int], bool]
+    ) -> None:
         self._link = link
         self._settings = settings
-        self._register = register
+        self._ejector = ejector
+        self._wanted = wanted
         self._told: bool | None = None
         self._retry_ns = 0
         self._air_ns = 0
         self._refused = False
+        self._reads_back = settings.read_back
+        self.disturbed = 0
+        """How often the PLC showed the coil otherwise than it was told."""
 
     @property
     def active(self) -> bool:
@@ -46,12 +52,14 @@ class EjectorCoil:
             return now_ns
         return self._air_ns if self._told is not None else max(now_ns + 1, self._retry_ns)
 
-    def steer(self, now_ns: int) -> None:
-        """Writes the coil if it must change."""
+    def steer(self, now_ns: int) -> bool:
+        """Writes the coil if it must change; True when it did."""
         if self.active and now_ns >= self._retry_ns:
-            wanted = self._register.ejector_on(now_ns)
+            wanted = self._wanted(now_ns)
             if wanted is not self._told:
                 self._tell(wanted, now_ns)
+                return True
+        return False
 
     def off(self, now_ns: int) -> None:
         """Before we end."""
@@ -62,17 +70,36 @@ class EjectorCoil:
         """When a refused write is tried again."""
         return self._retry_ns if self._retry_ns and self.active else otherwise_ns
 
+    def read_back(self, now_ns: int) -> bool:
+        """Looks whether the coil is what it was told; True when it is on and nobody told it so.
+
+        A coil that went off by itself is written again: a PLC may end pulses by a timer of its own.
+        """
+        if not (self._reads_back and self.active) or self._told is None:
+            return False
+        deadline_ns = now_ns + int(self._settings.timeout_ms * 1e6)
+        reply = self._link.read_coils(self._ejector.coil, 1, deadline_ns)
+        if reply.result is PlcResult.REFUSED:
+            log.warning("the PLC does not let coil %d be read: it is no longer checked", self._ejector.coil)
+            self._reads_back = False
+        if not reply.acked or bool(reply.registers[0]) is self._told:
+            return False
+        self.disturbed += 1
+        foreign = not self._told
+        self._told = None
+        return foreign
+
     def _tell(self, wanted: bool, now_ns: int) -> None:
         deadline_ns = now_ns + int(self._settings.timeout_ms * 1e6)
-        reply = self._link.write_coil(self._settings.ejector.coil, wanted, deadline_ns)
+        reply = self._link.write_coil(self._ejector.coil, wanted, deadline_ns)
         if reply.acked and self._told is None:
-            self._air_ns = reply.ack_ns + int(self._settings.ejector.lead_ms * 1e6)
+            self._air_ns = reply.ack_ns + int(self._ejector.lead_ms * 1e6)
         self._told = wanted if reply.acked else None
         self._retry_ns = 0 if reply.acked else now_ns + RETRY_NS
         if reply.result is PlcResult.REFUSED and not self._refused:
             log.warning(
                 "the PLC refuses the ejector coil %d (exception %d): no heartbeat until it takes it",
-                self._settings.ejector.coil,
+                self._ejector.coil,
                 reply.exception_code,
             )
         self._refused = reply.result is PlcResult.REFUSED

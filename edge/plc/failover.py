@@ -74,6 +74,10 @@ class FailoverLink:
         """On the active link."""
         return self.active.write_coil(address, on, deadline_ns)
 
+    def read_coils(self, address: int, count: int, deadline_ns: int) -> Reply:
+        """On the active link."""
+        return self.active.read_coils(address, count, deadline_ns)
+
     def close(self, reason: str = "closed by us") -> None:
         """Both."""
         for link in self._links:

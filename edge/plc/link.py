@@ -18,8 +18,12 @@ from typing import Protocol
 from pymodbus.exceptions import ModbusException
 from pymodbus.framer import FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
-from pymodbus.pdu.bit_message import WriteSingleCoilRequest
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, WriteMultipleRegistersRequest
+from pymodbus.pdu.bit_message import ReadCoilsRequest, WriteMultipleCoilsRequest, WriteSingleCoilRequest
+from pymodbus.pdu.register_message import (
+    ReadHoldingRegistersRequest,
+    ReadInputRegistersRequest,
+    WriteMultipleRegistersRequest,
+)
 
 from edge._core import PlcResult
 from edge.errors import PlcError
@@ -28,6 +32,10 @@ from edge.plc.settings import PlcSettings
 FIRST_PAUSE_NS = 10_000_000
 AWAKE_NS = 300_000
 MBAP_BYTES = 7
+READS: dict[int, type[ReadHoldingRegistersRequest | ReadInputRegistersRequest]] = {
+    3: ReadHoldingRegistersRequest,
+    4: ReadInputRegistersRequest,
+}
 MAX_ADU_BYTES = 260
 
 
@@ -62,9 +70,13 @@ class _BadReplyError(Exception):
 class Link(Protocol):
     """What actuation needs of a connection to a PLC. Nothing here raises or waits past its deadline."""
 
-    last_error: str
-    opened: int
-    """How many connections there have been."""
+    @property
+    def last_error(self) -> str:
+        """Why it is not open."""
+
+    @property
+    def opened(self) -> int:
+        """How many connections there have been."""
 
     @property
     def is_open(self) -> bool:
@@ -87,6 +99,9 @@ class Link(Protocol):
 
     def write_coil(self, address: int, on: bool, deadline_ns: int) -> Reply:
         """Writes one coil."""
+
+    def read_coils(self, address: int, count: int, deadline_ns: int) -> Reply:
+        """Reads coils; they come as registers, 0 or 1."""
 
     def close(self, reason: str = ...) -> None:
         """Drops the connection."""
@@ -118,6 +133,10 @@ class NoLink:
         return Reply(PlcResult.DISCONNECTED, time.monotonic_ns())
 
     def write_coil(self, address: int, on: bool, deadline_ns: int) -> Reply:
+        """DISCONNECTED."""
+        return Reply(PlcResult.DISCONNECTED, time.monotonic_ns())
+
+    def read_coils(self, address: int, count: int, deadline_ns: int) -> Reply:
         """DISCONNECTED."""
         return Reply(PlcResult.DISCONNECTED, time.monotonic_ns())
 
@@ -176,11 +195,18 @@ class ModbusTcpLink:
             select.select([self._socket], [], [], 0)
 
     def read_registers(self, address: int, count: int, deadline_ns: int) -> Reply:
-        """Function 3."""
-        return self._transact(ReadHoldingRegistersRequest(address=address, count=count), deadline_ns)
+        """Function 3 or 4."""
+        kind = READS[self._settings.read_function]
+        return self._transact(kind(address=address, count=count), deadline_ns)
+
+    def read_coils(self, address: int, count: int, deadline_ns: int) -> Reply:
+        """Function 1."""
+        return self._transact(ReadCoilsRequest(address=address, count=count), deadline_ns)
 
     def write_coil(self, address: int, on: bool, deadline_ns: int) -> Reply:
-        """Function 5."""
+        """Function 5 or 15."""
+        if self._settings.coil_function == 15:
+            return self._transact(WriteMultipleCoilsRequest(address=address, bits=[on]), deadline_ns)
         return self._transact(WriteSingleCoilRequest(address=address, bits=[on]), deadline_ns)
 
     def close(self, reason: str = "closed by us") -> None:
@@ -307,14 +333,20 @@ class ModbusTcpLink:
             return Reply(PlcResult.REFUSED, sent_ns, ack_ns, exception_code=response.exception_code)
         if response.function_code != request.function_code or not _answers(request, response):
             raise _BadReplyError("an answer to another request")
+        if isinstance(request, ReadCoilsRequest):
+            return Reply(PlcResult.ACKED, sent_ns, ack_ns, tuple(map(int, response.bits[: request.count])))
         return Reply(PlcResult.ACKED, sent_ns, ack_ns, tuple(response.registers))
 
 
 def _answers(request: ModbusPDU, response: ModbusPDU) -> bool:
-    if isinstance(request, ReadHoldingRegistersRequest):
+    if isinstance(request, ReadCoilsRequest):
+        return len(response.bits) >= request.count
+    if isinstance(request, tuple(READS.values())):
         return len(response.registers) == request.count
     if isinstance(request, WriteSingleCoilRequest):
         return response.address == request.address and list(response.bits[:1]) == list(request.bits[:1])
+    if isinstance(request, WriteMultipleCoilsRequest):
+        return response.address == request.address and response.count == len(request.bits)
     return response.address == request.address and response.count == request.count
 
 

@@ -11,6 +11,8 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from edge._core import (
@@ -25,14 +27,17 @@ from edge._core import (
     now_ns,
     set_fifo_priority,
 )
+from edge.conveyor.doubt import Doubt
 from edge.conveyor.speed import EncoderBelt, FixedBelt
 from edge.conveyor.tracking import Nozzle, Part, ShiftRegister
 from edge.errors import EdgeError, RegionError
+from edge.plc.connect import address_of, make_link
 from edge.plc.ejector import EjectorCoil
+from edge.plc.handshake import Handshake
 from edge.plc.heartbeat import Heartbeat
-from edge.plc.link import Link, ModbusTcpLink, NoLink
-from edge.plc.registers import PLC, decode
-from edge.plc.settings import ActuationConfig
+from edge.plc.registers import CONTROL, PLC, STATUS, FaultCode, decode
+from edge.plc.revoke import Revocations
+from edge.plc.settings import ActuationConfig, EjectorSettings, SorterSettings
 from edge.plc.writer import Decision, Outcome, VerdictWriter
 
 log = logging.getLogger("edge.plc")
@@ -44,6 +49,10 @@ POLL_GAP_NS = 2_000_000
 LONGEST_WAIT_NS = 50_000_000
 REHEARSE_NS = 100_000
 """How often the request is rehearsed while a verdict is due: the inference beside it empties the caches."""
+REVOKE_AGAIN_NS = 5_000_000
+LOOK_FOR_OTHERS_NS = 200_000_000
+FOREIGN_NS = 2_000_000_000
+"""For so long after the last trace of a second master the line is not ready."""
 
 
 class Actuation:
@@ -57,16 +66,24 @@ class Actuation:
         self._status = region.status
         self._triggers = region.trigger_reader()
         self._verdicts = region.verdict_reader()
-        self._link: Link = NoLink() if plc.kind == "none" else ModbusTcpLink(plc)
+        self._link = make_link(plc)
         self._encoder = EncoderBelt(config.conveyor, now_ns()) if self._polls else None
         self._belt = self._encoder or FixedBelt(config.conveyor)
-        nozzle = Nozzle(
-            plc.ejector.camera_to_ejector_mm, plc.ejector.pulse_mm, int(plc.ejector.lead_ms * 1e6)
-        )
-        self._register = ShiftRegister(self._belt, nozzle)
+        sorters = tuple(_nozzle(sorter) for sorter in plc.sorters)
+        self._register = ShiftRegister(self._belt, _nozzle(plc.ejector), sorters=sorters)
         self._writer = VerdictWriter(self._link, plc, self._belt, config.conveyor.counts_per_mm)
-        self._coil = EjectorCoil(self._link, plc, self._register)
-        self._heartbeat = Heartbeat(self._link, plc, self._status, config.recipe_id)
+        self._coil = EjectorCoil(self._link, plc, plc.ejector, self._register.ejector_on)
+        self._sorters = [
+            EjectorCoil(self._link, plc, sorter, partial(self._register.sorter_on, i))
+            for i, sorter in enumerate(plc.sorters)
+        ]
+        self._revocations = Revocations(self._writer, active=plc.mode == "tracked")
+        self._handshake = (
+            Handshake(plc, self._register, self._belt, config.recipe_id) if plc.handshake else None
+        )
+        self._heartbeat = Heartbeat(self._link, plc, self._status, config.recipe_id, self._handshake)
+        self._look_due_ns = 0
+        self._foreign_until_ns = 0
         self._timeout_ns = int(config.verdict_timeout_ms * 1e6)
         self._poll_due_ns = 0
         self._last_part_id = 0
@@ -74,8 +91,10 @@ class Actuation:
         self._verdict_delay = Anticipation()
         # Triggers before our time: this process was restarted, and parts it never saw are on the belt.
         self._restarted = self._status.triggers_pushed > 0
+        self._finished_early: set[int] = set()
         if self._restarted:
             self._register.start_blind(now_ns())
+            self._finish_what_was_left()
         self._answering = False
         # A processor of its own beside the loop's: else waiting awake would hold up the very verdict.
         self._anticipates = bool(config.cpus)
@@ -84,6 +103,7 @@ class Actuation:
         self._writes_to_measure = MEASURED_WRITES
         self._measure_until_ns = 0
         self._told_error = ""
+        self._told_doubt = Doubt.NONE
         self._stopping = False
 
     @property
@@ -105,7 +125,9 @@ class Actuation:
         self._take_verdicts()
         self._reject_unjudged(now_ns() + self._timeout_ns)
         now = now_ns()
-        self._coil.off(now)
+        for coil in (self._coil, *self._sorters):
+            coil.off(now)
+        self._revocations.write(now)
         self._heartbeat.write(now, ready=False)
         self._status.line_ready = 0
         self._status.plc_connected = 0
@@ -131,17 +153,19 @@ class Actuation:
         self._take_triggers()
         self._take_verdicts()
         self._reject_unjudged(now_ns())
+        self._watch_camera(now_ns())
         self._steer()
         self._beat()
         self._poll(self._steer())
         event_ns = self._steer()
-        self._register.retire(now_ns())
+        self._retire(now_ns())
         self._publish()
         now = now_ns()
         due = [
             event_ns,
             link_due_ns,
             self._heartbeat.due_ns,
+            self._heartbeat.must_tell_ns(event_ns),
             self._coil.next_retry_ns(event_ns),
             now + LONGEST_WAIT_NS,
         ]
@@ -157,6 +181,8 @@ class Actuation:
 
     def _enter(self, part_id: int, encoder_count: int, stamp_ns: int) -> Part | None:
         part = self._register.enter(part_id, encoder_count, stamp_ns)
+        if self._handshake:
+            self._handshake.trigger(part_id)
         self._last_part_id = max(self._last_part_id, part_id)
         if part is None:
             log.error("the shift register is full at part %d: does the belt move?", part_id)
@@ -170,6 +196,8 @@ class Actuation:
     def _judge(self, entry: VerdictEntry) -> None:
         queued_ns = now_ns()
         self._verdict_delay.learn(entry.decided_ns - entry.triggered_ns)
+        if entry.record_index in self._finished_early:
+            return
         part = self._register.get(entry.part_id)
         if part is None and entry.part_id > self._last_part_id:
             # Its trigger was overwritten before we saw it.
@@ -196,8 +224,13 @@ class Actuation:
             self._steer()
 
     def _settle(self, part: Part, decision: Decision) -> Outcome:
+        if decision.verdict is not Verdict.REJECT and self._register.blind_for(part):
+            decision = replace(decision, verdict=Verdict.REJECT, reason=Reason.TRACKING)
         outcome = self._writer.write(part, decision)
-        self._register.settle(part, outcome.verdict, outcome.reason)
+        self._register.settle(part, outcome.verdict, outcome.reason, decision.class_id)
+        self._revocations.settled(part, decision, outcome, now_ns())
+        if self._handshake:
+            self._handshake.result(part.part_id)
         self._count(outcome)
         return outcome
 
@@ -230,17 +263,26 @@ class Actuation:
         Two readings of the clock would lose an edge that falls between them.
         """
         now = now_ns()
-        self._coil.steer(now)
+        for sorter in self._sorters:
+            sorter.steer(now)
+        if self._coil.steer(now) and self._handshake:
+            # The lease reaches further now.
+            self._heartbeat.due_ns = min(self._heartbeat.due_ns, now)
         return self._register.next_event_ns(now, self._timeout_ns)
 
     def _beat(self) -> None:
         now = now_ns()
-        if now < self._heartbeat.due_ns:
+        if now < min(self._heartbeat.due_ns, self._heartbeat.must_tell_ns(self._heartbeat.due_ns)):
             return
-        if self._link.is_open and (in_charge_ns := self._coil.in_charge_ns(now)) > now:
+        if self._link.is_open and (in_charge_ns := self._in_charge_ns(now)) > now:
             self._status.line_ready = 0
-            self._heartbeat.due_ns = in_charge_ns
+            self._heartbeat.withhold(in_charge_ns)
             return
+        if self._link.is_open and self._revocations and not self._revocations.write(now):
+            self._status.line_ready = 0
+            self._heartbeat.withhold(now_ns() + REVOKE_AGAIN_NS)
+            return
+        self._heartbeat.line_fault = self._line_fault(now)
         if self._writes_to_measure and self._link.is_open:
             self._measure(now)
             return
@@ -284,15 +326,98 @@ class Actuation:
             or not self._link.is_open
         ):
             return
+        self._poll_due_ns = now + self._config.plc.poll_period_ms * 1_000_000
+        self._read_plc(now)
+        self._steer()
+        if self._coil.read_back(now_ns()):
+            self._found_foreign("the ejector coil was switched on")
+        if now >= self._look_due_ns:
+            self._look_due_ns = now + LOOK_FOR_OTHERS_NS
+            self._look_for_others(now_ns())
+
+    def _read_plc(self, now: int) -> None:
+        """Speed and encoder, and the control block where there is one; in one request if they lie together."""
+        assert self._encoder is not None
         plc = self._config.plc
-        self._poll_due_ns = now + plc.poll_period_ms * 1_000_000
-        reply = self._link.read_registers(plc.plc_base, PLC.words, now + int(plc.timeout_ms * 1e6))
+        together = self._handshake is not None and plc.control_base == plc.plc_base + PLC.words
+        words = PLC.words + (CONTROL.words if together else 0)
+        deadline_ns = now + int(plc.timeout_ms * 1e6)
+        reply = self._link.read_registers(plc.plc_base, words, deadline_ns)
         if not reply.acked:
             return
-        values = decode(PLC, reply.registers, plc.word_order)
+        values = decode(PLC, reply.registers[: PLC.words], plc.word_order)
         stamp_ns = (reply.sent_ns + reply.ack_ns) // 2
         if self._encoder.update(values["encoder"], values["speed"], stamp_ns):
             self._publish_speed(stamp_ns)
+        if self._handshake:
+            rest = reply.registers[PLC.words :]
+            if not together:
+                rest = self._link.read_registers(plc.control_base, CONTROL.words, deadline_ns).registers
+            if rest:
+                self._handshake.control(decode(CONTROL, rest, plc.word_order), now)
+
+    def _look_for_others(self, now: int) -> None:
+        """Reads our own heartbeat back: nobody else may write it."""
+        plc = self._config.plc
+        if not plc.read_back or not self._answering:
+            return
+        beat = next(register for register in STATUS.registers if register.name == "heartbeat")
+        deadline_ns = now + int(plc.timeout_ms * 1e6)
+        reply = self._link.read_registers(plc.status_base + beat.offset, 1, deadline_ns)
+        if reply.acked and not self._heartbeat.is_ours(reply.registers[0]):
+            self._found_foreign(f"the heartbeat is {reply.registers[0]}, which we did not write")
+
+    def _found_foreign(self, trace: str) -> None:
+        now = now_ns()
+        if now > self._foreign_until_ns:
+            log.error("a second master writes to the PLC at %s: %s", address_of(self._config.plc), trace)
+        self._foreign_until_ns = now + FOREIGN_NS
+
+    def _line_fault(self, now: int) -> FaultCode:
+        if now < self._foreign_until_ns:
+            return FaultCode.FOREIGN_MASTER
+        if self._belt.doubt is not Doubt.NONE:
+            if self._belt.doubt is not self._told_doubt:
+                log.error(
+                    "nobody knows where the parts are, everything is rejected: %s", self._belt.doubt.value
+                )
+            self._told_doubt = self._belt.doubt
+            # On a belt that stands READY stays: it must be allowed to move before it can be believed again.
+            if self._belt.speed_m_per_s > 0 and self._belt.doubt in {Doubt.MISMATCH, Doubt.IMPOSSIBLE_SPEED}:
+                return FaultCode.TRACKING_LOST
+        self._told_doubt = self._belt.doubt
+        return self._handshake.line_fault if self._handshake else FaultCode.NONE
+
+    def _watch_camera(self, now: int) -> None:
+        """Parts that pass a camera that is not there have no trigger, and so no place in the shift register."""
+        status = self._status
+        if not status.triggers_pushed or status.end_of_stream or status.stop:
+            return
+        if not status.camera_ready or self._heartbeat.camera_silent(now):
+            self._register.start_blind(now)
+
+    def _retire(self, now: int) -> None:
+        confirmation = self._handshake.confirmation if self._handshake else None
+        for part in self._register.retire(now):
+            if confirmation and part.verdict is Verdict.REJECT:
+                confirmation.rejected(now)
+
+    def _in_charge_ns(self, now: int) -> int:
+        return max(coil.in_charge_ns(now) for coil in (self._coil, *self._sorters))
+
+    def _finish_what_was_left(self) -> None:
+        """Parts whose verdict the process before us may have written or not: rejects, and taken back in the PLC."""
+        now = now_ns()
+        for index, part_id, encoder_count, verdict in self._records.unfinished():
+            outcome = Outcome(Verdict.REJECT, Reason.PLC_SILENT, PlcResult.TIMEOUT, 0, 0)
+            self._acknowledge(index, outcome, now)
+            self._finished_early.add(index)
+            self._last_part_id = max(self._last_part_id, part_id)
+            if verdict is not Verdict.REJECT:
+                part = Part(part_id, encoder_count, now, self._belt.trigger_position_mm(encoder_count, now))
+                self._revocations.add(part, Reason.PLC_SILENT, now)
+        if self._finished_early:
+            log.warning("%d parts that the process before left open are rejects", len(self._finished_early))
 
     def _publish_speed(self, stamp_ns: int) -> None:
         self._status.speed_um_per_s = round(self._belt.speed_m_per_s * 1e6)
@@ -318,7 +443,11 @@ class Actuation:
             return
         # A connection may be lost and made anew between two looks: that is a loss too.
         self._seen_opened = self._link.opened
-        self._coil.forget()
+        for coil in (self._coil, *self._sorters):
+            coil.forget()
+        if self._link.is_open and self._encoder:
+            # Where the belt is, before anything is said about parts on it.
+            self._read_plc(now_ns())
         if self._answering:
             self._answering = False
             self._status.plc_connected = 0
@@ -331,12 +460,24 @@ class Actuation:
 
     @property
     def _address(self) -> str:
-        return f"{self._config.plc.host}:{self._config.plc.port}"
+        plc = self._config.plc
+        return address_of(plc) if plc.kind == "rtu" or plc.standby else f"{plc.host}:{plc.port}"
 
     def _publish(self) -> None:
         self._status.parts_tracked = len(self._register)
         self._status.parts_ended = self._register.ended
         self._status.actuation_beat_ns = now_ns()
+
+
+def _nozzle(ejector: EjectorSettings) -> Nozzle:
+    classes = frozenset(ejector.classes) if isinstance(ejector, SorterSettings) else frozenset()
+    return Nozzle(
+        ejector.camera_to_ejector_mm,
+        ejector.pulse_mm,
+        int(ejector.lead_ms * 1e6),
+        ejector.min_pulse_mm,
+        classes,
+    )
 
 
 def set_up_real_time(config: ActuationConfig) -> None:

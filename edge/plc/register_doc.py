@@ -3,10 +3,20 @@
 import csv
 import io
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from edge._core import Reason, Verdict
-from edge.plc.registers import BLOCKS, Block, FaultCode, PlcMode, PlcState, StatusBit
+from edge.plc.registers import (
+    BLOCKS,
+    HANDSHAKE_BLOCKS,
+    Block,
+    ControlBit,
+    FaultCode,
+    HandshakeBit,
+    PlcMode,
+    PlcState,
+    StatusBit,
+)
 from edge.plc.settings import PlcSettings
 
 CSV_HEAD = ("block", "direction", "address", "words", "name", "type", "unit", "word_order", "meaning")
@@ -15,9 +25,16 @@ CSV_HEAD = ("block", "direction", "address", "words", "name", "type", "unit", "w
 def markdown(settings: PlcSettings | None = None) -> str:
     """Everything between the markers of docs/plc.md; with the addresses of a line when its settings are given."""
     settings = settings or PlcSettings()
-    parts = [_block(block, getattr(settings, block.setting)) for block in BLOCKS]
-    bits = [(f"bit {bit.value.bit_length() - 1}", bit.name or "") for bit in StatusBit]
-    parts.append(_table("Bits of `status_bits`", ("bit", "meaning when set"), bits))
+    blocks = (*BLOCKS, *HANDSHAKE_BLOCKS)
+    parts = [_block(block, getattr(settings, block.setting)) for block in blocks]
+    words: tuple[tuple[str, type[IntFlag]], ...] = (
+        ("status_bits", StatusBit),
+        ("handshake_bits", HandshakeBit),
+        ("control_bits", ControlBit),
+    )
+    for name, flags in words:
+        bits = [(f"bit {bit.value.bit_length() - 1}", bit.name or "") for bit in flags]
+        parts.append(_table(f"Bits of `{name}`", ("bit", "meaning when set"), bits))
     enums: tuple[tuple[str, type[IntEnum]], ...] = (
         ("Fault codes", FaultCode),
         ("Verdicts", Verdict),
@@ -36,7 +53,7 @@ def comma_separated(settings: PlcSettings) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_HEAD)
-    for block in BLOCKS:
+    for block in (*BLOCKS, *(HANDSHAKE_BLOCKS if settings.handshake else ())):
         base: int = getattr(settings, block.setting)
         for register in block.registers:
             writer.writerow(
@@ -52,18 +69,9 @@ def comma_separated(settings: PlcSettings) -> str:
                     register.meaning.replace("``", ""),
                 )
             )
-    coil = (
-        "coil",
-        "runtime → PLC",
-        settings.ejector.coil,
-        0,
-        "ejector",
-        "bool",
-        "",
-        "",
-        "on: air at the nozzle",
-    )
-    writer.writerow(coil)
+    coils = {"ejector": settings.ejector.coil} | {s.name: s.coil for s in settings.sorters}
+    for name, address in coils.items():
+        writer.writerow(("coil", "runtime → PLC", address, 0, name, "bool", "", "", "on: air at the nozzle"))
     return text.getvalue()
 
 

@@ -22,6 +22,23 @@ class StatusBit(IntFlag):
     TRACKED_MODE = 16
 
 
+class HandshakeBit(IntFlag):
+    """Bits of ``handshake_bits``; the block is written only with ``plc.handshake: true``."""
+
+    TRIGGER_READY = 1
+    TRIGGER_MISSED = 2
+    RESULTS_VALID = 4
+    RESULTS_OVERRUN = 8
+    ERROR = 16
+    LEASE = 32
+
+
+class ControlBit(IntFlag):
+    """Bits of ``control_bits``, from the PLC."""
+
+    RESET_ERROR = 1
+
+
 class FaultCode(IntEnum):
     """Why FAULT is set."""
 
@@ -29,6 +46,11 @@ class FaultCode(IntEnum):
     INSPECTION_FAULT = 1
     INSPECTION_SILENT = 2
     CAMERA_NOT_READY = 3
+    CAMERA_SILENT = 4
+    TRACKING_LOST = 5
+    FOREIGN_MASTER = 6
+    REJECTS_UNCONFIRMED = 7
+    RECIPE = 8
 
 
 class PlcState(IntEnum):
@@ -142,7 +164,52 @@ PLC = _block(
     ],
 )
 
+HANDSHAKE = _block(
+    "handshake",
+    "handshake_base",
+    "runtime → PLC",
+    [
+        ("handshake_bits", 1, "", "see the table of bits"),
+        ("error_code", 1, "", "as ``fault_code``, kept until RESET_ERROR; 0: none"),
+        ("trigger_ack", 2, "", "id of the last trigger taken"),
+        ("missed_triggers", 2, "", "parts that the PLC counted at its sensor and the runtime did not"),
+        ("inspection_id", 2, "", "sequence of the last part whose result is final"),
+        (
+            "results_overrun",
+            1,
+            "",
+            "results that were final before ``results_ack`` had come up to the one before",
+        ),
+        ("recipe_active", 1, "", "recipe in use; answers ``recipe_request``"),
+        (
+            "clear_until",
+            2,
+            "counts",
+            "lease: nothing to be rejected meets the nozzle before this encoder count",
+        ),
+        ("unconfirmed_rejects", 2, "", "rejects that the sensor in the reject chute did not see"),
+        ("revoked", 2, "", "passes that were taken back, because their acknowledgement was lost or late"),
+    ],
+)
+
+CONTROL = _block(
+    "control",
+    "control_base",
+    "PLC → runtime",
+    [
+        ("control_bits", 1, "", "see the table of bits"),
+        ("recipe_request", 1, "", "recipe that the PLC wants; 0: none"),
+        ("results_ack", 2, "", "``inspection_id`` that the PLC has worked off; 0: it does not use this"),
+        ("rejects_seen", 2, "", "parts that the sensor in the reject chute has seen; wraps"),
+        ("triggers_seen", 2, "", "parts that the PLC saw at the camera; 0: it does not count"),
+    ],
+)
+
 BLOCKS = (STATUS, VERDICT, PLC)
+"""Always in use."""
+
+HANDSHAKE_BLOCKS = (HANDSHAKE, CONTROL)
+"""In use with ``plc.handshake: true``."""
 
 U32_MASK = 0xFFFFFFFF
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from edge.conveyor.settings import ConveyorSettings
 from edge.errors import ConfigError
-from edge.plc.registers import BLOCKS, WordOrder
+from edge.plc.registers import BLOCKS, HANDSHAKE_BLOCKS, WordOrder
 from edge.settings import Settings
 
 
@@ -22,6 +22,25 @@ class EjectorSettings(Settings):
     lead_ms: float = Field(default=8.0, ge=0, le=1_000)
     """From writing the coil to air at the nozzle."""
     coil: int = Field(default=0, ge=0, le=65535)
+    min_pulse_mm: float = Field(default=10.0, gt=0, le=1_000)
+    """A pulse is cut at the middle to a passing neighbour, but not below this: nearer parts are both ejected."""
+
+
+class SorterSettings(EjectorSettings):
+    """A further ejector upstream of the main one: a bin for some classes of rejects. Pulse mode."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")
+    classes: tuple[int, ...] = Field(min_length=1)
+    """Class ids, as in the verdict record."""
+
+
+class ConfirmationSettings(Settings):
+    """The sensor in the reject chute, counted by the PLC in ``rejects_seen``; needs ``plc.handshake``."""
+
+    within_ms: float = Field(default=500.0, gt=0, le=60_000)
+    """From the nozzle to the sensor, at most."""
+    stop_line: bool = False
+    """READY drops at the first reject that was not seen, until the PLC sets RESET_ERROR."""
 
 
 class SerialSettings(Settings):
@@ -69,6 +88,13 @@ class PlcSettings(Settings):
     status_base: int = Field(default=0, ge=0, le=65535)
     verdict_base: int = Field(default=32, ge=0, le=65535)
     plc_base: int = Field(default=64, ge=0, le=65535)
+    handshake: bool = False
+    """Whether the PLC has the blocks ``handshake`` and ``control``; without it neither is touched."""
+    handshake_base: int = Field(default=16, ge=0, le=65535)
+    control_base: int = Field(default=72, ge=0, le=65535)
+    confirmation: ConfirmationSettings | None = None
+    read_back: bool = True
+    """In pulse mode the coil is read back at every poll; one that somebody else changed is a second master."""
     mode: Literal["pulse", "tracked"] = "pulse"
     heartbeat_period_ms: int = Field(default=50, ge=10, le=1_000)
     poll_period_ms: int = Field(default=40, ge=5, le=1_000)
@@ -79,10 +105,12 @@ class PlcSettings(Settings):
     reconnect_max_ms: float = Field(default=200.0, gt=0, le=10_000)
     """The pause between two attempts doubles from 10 ms up to this."""
     ejector: EjectorSettings = EjectorSettings()
+    sorters: tuple[SorterSettings, ...] = ()
 
     @model_validator(mode="after")
     def _blocks_are_apart(self) -> "PlcSettings":
-        spans = sorted((getattr(self, block.setting), block.words, block.setting) for block in BLOCKS)
+        blocks = (*BLOCKS, *(HANDSHAKE_BLOCKS if self.handshake else ()))
+        spans = sorted((getattr(self, block.setting), block.words, block.setting) for block in blocks)
         for (base, words, setting), (next_base, _, next_setting) in pairwise(spans):
             if next_base < base + words:
                 raise ValueError(
@@ -91,6 +119,23 @@ class PlcSettings(Settings):
                 )
         if spans[-1][0] + spans[-1][1] > 65536:
             raise ValueError(f"{spans[-1][2]} is {spans[-1][0]}: its block would end after register 65535")
+        return self
+
+    @model_validator(mode="after")
+    def _ejectors_fit(self) -> "PlcSettings":
+        coils = [self.ejector.coil, *(sorter.coil for sorter in self.sorters)]
+        if len(set(coils)) < len(coils):
+            raise ValueError(f"two ejectors share a coil: {coils}")
+        for sorter in self.sorters:
+            if sorter.camera_to_ejector_mm >= self.ejector.camera_to_ejector_mm:
+                raise ValueError(
+                    f"sorter {sorter.name} at {sorter.camera_to_ejector_mm:g} mm is not upstream of the ejector at "
+                    f"{self.ejector.camera_to_ejector_mm:g} mm; the main ejector is the last and takes all rejects"
+                )
+        if self.confirmation is not None and not self.handshake:
+            raise ValueError(
+                "confirmation needs handshake: true; the PLC tells rejects_seen in its control block"
+            )
         return self
 
     @model_validator(mode="after")

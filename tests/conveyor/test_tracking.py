@@ -73,10 +73,10 @@ def test_verdict_is_awaited_until_its_time_or_the_ejector():
 def test_part_leaves_only_settled_and_past_its_pulse():
     register = make()
     part = register.enter(1, 0, 0)
-    assert register.retire(900 * MS) == 0
+    assert not register.retire(900 * MS)
     register.settle(part, Verdict.PASS, Reason.NONE)
-    assert register.retire(410 * MS) == 0
-    assert register.retire(413 * MS) == 1
+    assert not register.retire(410 * MS)
+    assert len(register.retire(413 * MS)) == 1
     assert (len(register), register.ended, register.get(1)) == (0, 1, None)
 
 
@@ -120,7 +120,7 @@ def test_many_parts_are_tracked_and_each_meets_its_pulse():
     assert len(register) == 5000
     for part_id in (1, 7, 700, 701, 4998, 5000):
         assert register.ejector_on((60_000 + part_id * 10) * MS) == (part_id % 7 == 0)
-    assert register.retire((60_000 + 2_500 * 10 + 5) * MS) == 2_500
+    assert len(register.retire((60_000 + 2_500 * 10 + 5) * MS)) == 2_500
 
 
 def test_a_pass_beside_a_reject_nearer_than_the_pulse_is_spared():

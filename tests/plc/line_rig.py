@@ -67,6 +67,8 @@ class Rig:
         self.status.camera_ready = 1
         self._beating = threading.Event()
         self._beating.set()
+        self._filming = threading.Event()
+        self._filming.set()
         self._over = False
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -86,11 +88,17 @@ class Rig:
         """The loop no longer beats."""
         self._beating.clear()
 
+    def kill_camera(self) -> None:
+        """The camera process no longer beats, and said nothing."""
+        self._filming.clear()
+
     def _beat(self) -> None:
         while not self._over:
             if self._beating.is_set():
                 self.status.loop_beat_ns = _core.now_ns()
-            time.sleep(0.02)
+            if self._filming.is_set():
+                self.status.camera_beat_ns = _core.now_ns()
+            time.sleep(0.01)
 
     def trigger(self, part_id: int, encoder_count: int = 0, stamp_ns: int | None = None) -> int:
         """What the camera does; returns the time of the trigger."""

@@ -190,3 +190,19 @@ def test_the_pause_between_attempts_grows_to_its_limit_and_a_good_answer_resets_
 def test_a_name_that_does_not_resolve_is_a_clear_error():
     with pytest.raises(PlcError, match=r"plc\.host is 'no such plc'"):
         ModbusTcpLink(PlcSettings(host="no such plc", port=502))
+
+
+def test_other_function_codes(tmp_path):
+    from tests.peers.libmodbus_plc import libmodbus_plc
+
+    with libmodbus_plc(tmp_path) as plc:
+        link = ModbusTcpLink(settings(plc.port, coil_function=15))
+        reopen(link)
+        assert link.write_coil(3, True, in_ms(1000)).acked
+        assert link.read_coils(2, 3, in_ms(1000)).registers == (0, 1, 0)
+        assert link.write_coil(3, False, in_ms(1000)).acked
+        assert link.read_coils(3, 1, in_ms(1000)).registers == (0,)
+        inputs = ModbusTcpLink(settings(plc.port, read_function=4))
+        reopen(inputs)
+        # This PLC has no input registers: the refusal shows which function was asked for.
+        assert inputs.read_registers(64, 8, in_ms(1000)).result is PlcResult.REFUSED
