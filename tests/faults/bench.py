@@ -1,8 +1,8 @@
 """What a row of the fault matrix is made of: a gate that judges, a spoiled link, and the counts that decide."""
 
-import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from edge._core import PlcResult, Verdict
 from tests.peers.libmodbus_plc import GOOD, REJECT_BIN, Belt, LibmodbusPlc, libmodbus_plc
 from tests.plc.line_rig import Rig, rig, until
 
-BELT = Belt(parts=32, pitch_mm=90)
+BELT = Belt(parts=30, pitch_mm=90)
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,20 @@ def decided(part_id: int) -> Verdict:
     return Verdict.REJECT if part_id % 3 == 0 else Verdict.PASS
 
 
-def count(bins: Mapping[int, int], records: list[Any], facts: Mapping[str, int]) -> Counts:
-    """``bins``: part id → bin; ``records``: finished part records."""
+def count(
+    bins: Mapping[int, int], records: list[Any], facts: Mapping[str, int], unseen: range = range(0)
+) -> Counts:
+    """``bins``: part id → bin; ``records``: finished part records.
+
+    A part that the camera never saw has no record; the reject bin is its verdict.
+    """
     finals = [r for r in records if r["plc_result"] != PlcResult.SUPERSEDED]
     of_part = Counter(int(r["part_id"]) for r in finals)
     rejected = {int(r["part_id"]) for r in finals if r["final_verdict"] != Verdict.PASS}
-    rejected |= {part for part in bins if decided(part) is Verdict.REJECT}
+    rejected |= {part for part in bins if decided(part) is Verdict.REJECT or part in unseen}
     return Counts(
         parts=len(bins),
-        verdicts=sum(of_part[part] == 1 for part in bins),
+        verdicts=sum(of_part[part] == 1 or (part in unseen and bins[part] == REJECT_BIN) for part in bins),
         escapes_caused=sum(bins[part] == GOOD for part in rejected if part in bins),
         unsorted=sum(place not in {GOOD, REJECT_BIN} for place in bins.values()),
         good_bin=sum(place == GOOD for place in bins.values()),
@@ -99,18 +104,23 @@ class LinkBench:
     """A line, a spoiled network, a PLC on libmodbus."""
 
     line: Rig
-    proxy: Proxy
     plc: LibmodbusPlc
+    proxy: Proxy | None = None
 
-    def run(self, at: Mapping[int, Callable[[], None]]) -> Counts:
-        """Runs the belt; ``at``: part id → what happens just before its verdict."""
+    def say(self, command: str) -> None:
+        """To the proxy."""
+        assert self.proxy is not None
+        self.proxy.say(command)
+
+    def run(self, at: Mapping[int, Callable[[], None]], unseen: range = range(0)) -> Counts:
+        """Runs the belt; ``at``: part id → what happens before its verdict; ``unseen``: parts without a trigger."""
 
         def verdict(part_id: int) -> Verdict:
             at.get(part_id, lambda: None)()
             return decided(part_id)
 
-        self.line.run_belt(self.plc, verdict)
-        until(lambda: self.line.status.parts_ended == self.plc.belt.parts)
+        self.line.run_belt(self.plc, verdict, unseen)
+        until(lambda: self.line.status.parts_ended == self.plc.belt.parts - len(unseen))
         status = self.line.status
         facts = {
             "acknowledged": status.plc_writes,
@@ -120,12 +130,11 @@ class LinkBench:
         self.line.finish()
         until(self._all_crossed)
         fates = self.plc.finish()
+        facts["heartbeat_jumps"] = fates.jumps
         bins = {part.part_id: part.bin for part in fates.parts}
-        return count(bins, self.line.final_records(), facts)
+        return count(bins, self.line.final_records(), facts, unseen)
 
     def _all_crossed(self) -> bool:
-        import time
-
         last = self.plc.parts[-1]["position_mm"] + self.plc.belt.distance_mm
         return time.monotonic_ns() > self.plc.time_at_ns(last) + 50_000_000
 
@@ -135,14 +144,10 @@ def link_bench(
     folder: Path, mode: str, *options: str, belt: Belt = BELT, **plc_settings: object
 ) -> Iterator[LinkBench]:
     """Everything running, the belt about to start."""
+    settings = {"mode": mode, "handshake": True, **plc_settings}
     with (
         libmodbus_plc(folder, belt, f"--mode={mode}", *options) as plc,
         proxy(plc.port) as spoiler,
-        rig(folder, spoiler.port, mode=mode, **plc_settings) as line,
+        rig(folder, spoiler.port, **settings) as line,
     ):
-        yield LinkBench(line, spoiler, plc)
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """For a whole line with a run folder of its own."""
-    return {**os.environ, "EDGE_RUN_DIR": str(folder / "run")}
+        yield LinkBench(line, plc, spoiler)

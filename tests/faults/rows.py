@@ -1,10 +1,20 @@
 """The fault matrix: one row, one fault, its counts."""
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.bench import Counts, link_bench
+from edge._core import Verdict
+from tests.faults.bench import BELT, Counts, LinkBench, count, decided, link_bench
+from tests.peers.libmodbus_plc import libmodbus_plc
+from tests.plc.line_rig import Rig, make_world, rig, twin, until
+from tests.plc.pty_pair import pty_pair
+from tests.test_line import Bench, parts_decided, wait_for
 
 FIRST, LAST = 10, 20
 """The parts between which a fault lasts."""
@@ -24,7 +34,7 @@ def network(name: str, mode: str, evidence: Callable[[Counts], bool], last: int 
 
     def run(folder: Path) -> Counts:
         with link_bench(folder, mode) as bench:
-            return bench.run({FIRST: lambda: bench.proxy.say(name), last: lambda: bench.proxy.say("pass")})
+            return bench.run({FIRST: lambda: bench.say(name), last: lambda: bench.say("pass")})
 
     return Row(f"{name.replace(' ', '_')}_{mode}", run, evidence)
 
@@ -49,6 +59,149 @@ def harmless(counts: Counts) -> bool:
     return counts.facts["unconfirmed"] <= 2 and counts.good_bin > 20
 
 
+def rejected_more(counts: Counts) -> bool:
+    """Everything was rejected for a while, and afterwards parts passed again."""
+    return counts.reject_bin > counts.parts // 3 + 4 and counts.good_bin > 5
+
+
+def two_masters_seen(counts: Counts) -> bool:
+    """The PLC saw heartbeats of two, and rejected."""
+    return counts.facts["heartbeat_jumps"] > 0 and rejected_more(counts)
+
+
+def encoder(fault: str, until_s: float) -> Row:
+    """The encoder of the PLC is broken from 0.9 s on."""
+
+    def run(folder: Path) -> Counts:
+        options = (f"--encoder-fault={fault}", "--fault-from=0.9", f"--fault-to={until_s}")
+        with link_bench(folder, "pulse", *options) as bench:
+            return bench.run({})
+
+    return Row(f"encoder_{fault}", run, rejected_more)
+
+
+def two_masters(folder: Path) -> Counts:
+    """A second runtime is started for the same PLC, by mistake, and ended again."""
+    (folder / "other").mkdir()
+    with link_bench(folder, "pulse") as bench, ExitStack() as other:
+        config = bench.line.config
+
+        def start() -> None:
+            second = Rig(folder / "other", config)
+            other.callback(second.close)
+
+        return bench.run({1: start, 20: lambda: threading.Thread(target=other.close).start()})
+
+
+def serial_cable(folder: Path) -> Counts:
+    """RTU: the adapter is pulled out and put back."""
+    with (
+        pty_pair(folder) as pair,
+        libmodbus_plc(folder, BELT, f"--rtu={pair.theirs}") as plc,
+        rig(
+            folder,
+            502,
+            kind="rtu",
+            serial={"port": str(pair.ours)},
+            handshake=True,
+        ) as line,
+    ):
+        return LinkBench(line, plc).run({FIRST: pair.pull, LAST: pair.put})
+
+
+def plc_restart_in_mid_pulse(folder: Path) -> Counts:
+    """The PLC loses power while the ejector blows, and is back a second later."""
+    world = make_world(folder, 32)
+    with twin(folder / "world") as plc, rig(folder, plc.port) as line:
+
+        def verdict(part_id: int) -> Verdict:
+            if part_id == 12:
+                part = world.parts[5]  # part 6, a reject: kill when it is 10 mm before the nozzle
+                at = float(part["position_mm"]) + world.camera_to_ejector_mm - 10
+                when_ns = world.time_at_ns(at)
+                delay_s = max(0.0, (when_ns - time.monotonic_ns()) / 1e9)
+                threading.Timer(delay_s, plc.kill).start()
+            if part_id == 20:
+                threading.Thread(target=plc.start).start()
+            return decided(part_id)
+
+        until(lambda: world.running)
+        line.run_belt(world, verdict)
+        until(lambda: line.status.parts_ended == 32)
+        until(lambda: bool(world.parts["bin"].all()))
+        status = line.status
+        facts = {"unconfirmed": status.plc_unconfirmed, "reconnects": status.plc_reconnects}
+        line.finish()
+        bins = {i + 1: int(part["bin"]) for i, part in enumerate(world.parts)}
+        return count(bins, line.final_records(), facts)
+
+
+def camera_killed(folder: Path) -> Counts:
+    """The camera process dies without a word: parts pass that nobody announces, until it is back."""
+    with link_bench(folder, "pulse") as bench:
+        line = bench.line
+        revived = {21: line.revive_camera}
+        return bench.run({10: line.kill_camera, **revived}, unseen=range(11, 21))
+
+
+def inspection(name: str, harm: Callable[[int], None]) -> Row:
+    """A whole line with its engines; ``harm`` gets the process id of inspection."""
+
+    def run(folder: Path) -> Counts:
+        bench = Bench(folder)
+        process = bench.start("demo", "--parts", "70", "--seed", "5", "--report", "r.json")
+        try:
+            wait_for(lambda: parts_decided(bench) >= 10)
+            harm(bench.pid_of("edge.inspection.process"))
+            output, _ = process.communicate(timeout=90)
+        finally:
+            process.kill()
+            process.wait()
+        assert process.returncode == 0, output
+        report = bench.report()
+        verdicts, bins = report["verdicts"], report["bins"]
+        return Counts(
+            parts=70,
+            verdicts=sum(verdicts.values()) - report["duplicate_verdicts"],
+            escapes_caused=bins["missed"],
+            unsorted=bins["unknown"],
+            good_bin=verdicts["pass"],
+            reject_bin=verdicts["reject"],
+            facts={
+                "no_verdict": report["reasons"].get("no_verdict", 0),
+                "late": report["reasons"].get("overrun", 0) + report["reasons"].get("no_time", 0),
+            },
+        )
+
+    return Row(f"inspection_{name}", run, without_verdict)
+
+
+def without_verdict(counts: Counts) -> bool:
+    """Inspection gave none, or none in time."""
+    return sum(counts.facts.values()) > 0
+
+
+def kill(pid: int) -> None:
+    """kill -9."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def stop(pid: int) -> None:
+    """Stopped for a second."""
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(1.0)
+    os.kill(pid, signal.SIGCONT)
+
+
+def slow(pid: int) -> None:
+    """For two seconds it runs a third of the time."""
+    for _ in range(20):
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.07)
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.03)
+
+
 ROWS = [
     network("mute", "pulse", lost),
     network("mute", "tracked", lost),
@@ -68,5 +221,17 @@ ROWS = [
     network("reset_each", "pulse", reconnected),
     network("half_open", "pulse", lost),
     network("half_open", "tracked", lost),
+    network("syn", "pulse", lost),
     network("syn", "tracked", lost),
+    network("reset_each", "tracked", reconnected),
+    Row("plc_restart_in_mid_pulse", plc_restart_in_mid_pulse, lost),
+    inspection("killed", kill),
+    inspection("stopped", stop),
+    inspection("slowed", slow),
+    Row("camera_killed", camera_killed, rejected_more),
+    encoder("lost", 1.5),
+    encoder("noisy", 1.5),
+    encoder("reversed", 1.2),
+    Row("serial_cable_pulled", serial_cable, lost),
+    Row("two_masters", two_masters, two_masters_seen),
 ]

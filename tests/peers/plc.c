@@ -4,7 +4,8 @@
 //   plc --tcp PORT | --rtu DEVICE [--unit 1] [--mode pulse|tracked] [--parts N --pitch MM --lead-in MM]
 //       [--speed M_PER_S --ramp SHARE --ramp-s SECONDS] [--encoder-start COUNTS] [--distance MM] [--valve-lag
 //       MS]
-//       [--pulse-ms MS] [--scan-ms 5] [--out FILE.csv]
+//       [--pulse-ms MS] [--scan-ms 5] [--out FILE.csv] [--encoder-fault lost|noisy|reversed --fault-from S
+//       --fault-to S]
 //
 // Requests are answered when they come; the program runs every scan, and writes take effect at their arrival.
 // The belt starts 300 ms after READY with a live heartbeat. v(t) = speed * (1 + ramp * sin(2 pi t / ramp_s)).
@@ -49,7 +50,8 @@ static struct {
   double pitch_mm, lead_in_mm, speed_m_per_s, ramp, ramp_s, distance_mm, valve_lag_ms, pulse_ms,
       counts_per_mm;
   uint32_t encoder_start;
-  const char* out;
+  const char *out, *encoder_fault;
+  double fault_from_s, fault_to_s;
 } opt = {.unit = 1,
          .scan_ms = 5,
          .pitch_mm = 120,
@@ -61,6 +63,7 @@ static struct {
          .pulse_ms = 500,
          .counts_per_mm = 10};
 
+static const int64_t SECOND = 1000000000;
 static modbus_t* link_;
 static modbus_mapping_t* map;
 static Part* parts;
@@ -101,6 +104,22 @@ static uint32_t encoder(int64_t ns) {
   return opt.encoder_start + (uint32_t)(int64_t)(position_mm(ns) * opt.counts_per_mm);
 }
 
+// What the counter shows: the belt, or what is left of it while the encoder is broken.
+static uint32_t reading(int64_t ns) {
+  const uint32_t true_count = encoder(ns);
+  const double t = (ns - belt_start_ns) / 1e9;
+  if (!opt.encoder_fault || belt_start_ns == 0 || t < opt.fault_from_s || t > opt.fault_to_s)
+    return true_count;
+  const uint32_t at_fault = encoder(belt_start_ns + (int64_t)(opt.fault_from_s * 1e9));
+  switch (opt.encoder_fault[0]) {
+    case 'l':
+      return at_fault;
+    case 'r':
+      return at_fault - (true_count - at_fault);
+  }
+  return true_count + (uint32_t)(rand() % 1200) - 600;
+}
+
 // When the belt has travelled so far: bisection, because the judge must not share the runtime's way of
 // counting.
 static int64_t time_at_ns(double mm) {
@@ -122,9 +141,9 @@ static int64_t time_at_ns(double mm) {
 
 static uint16_t beat;
 static bool beat_known;
-static int64_t beat_changed_ns = -1;
+static int64_t beat_changed_ns = -1, trusted_from_ns;
 
-// A heartbeat that steps back or leaps comes from a second master: it does not hold the diverter.
+// A heartbeat that steps back or leaps comes from a second master: for a second nobody holds the diverter.
 static void take_status(int64_t ns) {
   const uint16_t value = map->tab_registers[STATUS + 1], step = value - beat;
   if (!beat_known) {
@@ -132,6 +151,7 @@ static void take_status(int64_t ns) {
   } else if (step > MAX_HEARTBEAT_STEP) {
     jumps++;
     beat_changed_ns = -1;
+    trusted_from_ns = ns + SECOND;
   } else if (step != 0) {
     beat_changed_ns = ns;
   }
@@ -149,13 +169,13 @@ static void take_status(int64_t ns) {
 static bool alive(int64_t ns) {
   const int64_t period_ns = 1000000LL * map->tab_registers[STATUS + 2];
   if (map->tab_registers[STATUS] != 1) return false;  // a protocol that we do not know
-  return beat_changed_ns >= 0 && ns <= beat_changed_ns + 2 * period_ns;
+  return beat_changed_ns >= 0 && ns >= trusted_from_ns && ns <= beat_changed_ns + 2 * period_ns;
 }
 
 // The lease: up to this count the runtime knows that nothing to be rejected reaches the nozzle.
 static bool leased(int64_t ns) {
   if (!(map->tab_registers[HANDSHAKE] & LEASE_BIT)) return true;
-  return (int32_t)(encoder(ns) - u32(HANDSHAKE + 10)) <= 0;
+  return (int32_t)(reading(ns) - u32(HANDSHAKE + 10)) <= 0;
 }
 
 static void coil_edge(int64_t ns, bool on) {
@@ -223,7 +243,7 @@ static void refresh(int64_t ns) {
   map->tab_registers[PLC + 1] = belt_start_ns == 0 ? STARTING : alive(ns) && leased(ns) ? RUNNING : DIVERTING;
   map->tab_registers[PLC + 2] = opt.tracked;
   map->tab_registers[PLC + 3] = (uint16_t)lround(1000 * speed_m_per_s(ns));
-  put_u32(PLC + 4, encoder(ns));
+  put_u32(PLC + 4, reading(ns));
   put_u32(PLC + 6, last_sequence);
   put_u32(CONTROL + 2, last_sequence);
 }
@@ -374,23 +394,16 @@ static void end(int number) {
 }
 
 int main(int argc, char** argv) {
-  static const struct option long_options[] = {{"tcp", 1, 0, 't'},
-                                               {"rtu", 1, 0, 'r'},
-                                               {"unit", 1, 0, 'u'},
-                                               {"mode", 1, 0, 'm'},
-                                               {"parts", 1, 0, 'n'},
-                                               {"pitch", 1, 0, 'p'},
-                                               {"lead-in", 1, 0, 'l'},
-                                               {"speed", 1, 0, 's'},
-                                               {"ramp", 1, 0, 'a'},
-                                               {"ramp-s", 1, 0, 'A'},
-                                               {"encoder-start", 1, 0, 'e'},
-                                               {"distance", 1, 0, 'd'},
-                                               {"valve-lag", 1, 0, 'v'},
-                                               {"pulse-ms", 1, 0, 'P'},
-                                               {"scan-ms", 1, 0, 'S'},
-                                               {"out", 1, 0, 'o'},
-                                               {0, 0, 0, 0}};
+  static const struct option long_options[] = {{"tcp", 1, 0, 't'},           {"rtu", 1, 0, 'r'},
+                                               {"unit", 1, 0, 'u'},          {"mode", 1, 0, 'm'},
+                                               {"parts", 1, 0, 'n'},         {"pitch", 1, 0, 'p'},
+                                               {"lead-in", 1, 0, 'l'},       {"speed", 1, 0, 's'},
+                                               {"ramp", 1, 0, 'a'},          {"ramp-s", 1, 0, 'A'},
+                                               {"encoder-start", 1, 0, 'e'}, {"distance", 1, 0, 'd'},
+                                               {"valve-lag", 1, 0, 'v'},     {"pulse-ms", 1, 0, 'P'},
+                                               {"scan-ms", 1, 0, 'S'},       {"out", 1, 0, 'o'},
+                                               {"encoder-fault", 1, 0, 'E'}, {"fault-from", 1, 0, 'f'},
+                                               {"fault-to", 1, 0, 'F'},      {0, 0, 0, 0}};
   int port = -1;
   const char* device = NULL;
   for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
@@ -442,6 +455,15 @@ int main(int argc, char** argv) {
         break;
       case 'o':
         opt.out = optarg;
+        break;
+      case 'E':
+        opt.encoder_fault = optarg;
+        break;
+      case 'f':
+        opt.fault_from_s = atof(optarg);
+        break;
+      case 'F':
+        opt.fault_to_s = atof(optarg);
         break;
       default:
         return 2;

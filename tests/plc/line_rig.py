@@ -92,6 +92,10 @@ class Rig:
         """The camera process no longer beats, and said nothing."""
         self._filming.clear()
 
+    def revive_camera(self) -> None:
+        """It was started again."""
+        self._filming.set()
+
     def _beat(self) -> None:
         while not self._over:
             if self._beating.is_set():
@@ -137,11 +141,15 @@ class Rig:
         )
         return index
 
-    def run_belt(self, world: World, verdict_of: Callable[[int], Verdict | None]) -> None:
+    def run_belt(
+        self, world: World, verdict_of: Callable[[int], Verdict | None], unseen: range = range(0)
+    ) -> None:
         """Triggers and verdicts for every part of the world, at the true times; None: no verdict."""
         for index, part in enumerate(world.parts):
             when_ns = world.time_at_ns(float(part["position_mm"]))
             _core.sleep_until_ns(when_ns)
+            if index + 1 in unseen:
+                continue
             count = world.encoder_count(when_ns)
             self.trigger(index + 1, count, when_ns)
             _core.sleep_until_ns(_core.now_ns() + 4 * MS)
