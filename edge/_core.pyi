@@ -327,8 +327,8 @@ class RecordRing:
         self, *, part_id: int, encoder_count: int, triggered_ns: int, deadline_ns: int
     ) -> int:
         """Begins a record for a part that inspection gave no verdict; returns its index."""
-    def unfinished(self, limit: int = 4096) -> list[tuple[int, int, int, Verdict]]:
-        """(index, part id, encoder count, verdict) of the newest records that actuation did not finish."""
+    def unfinished(self, limit: int = 4096) -> list[tuple[int, int, int]]:
+        """(index, part id, encoder count) of the newest records that actuation did not finish."""
     def reader(self, *, oldest: bool = False) -> RecordReader:
         """Begins at the next record to come, or at the oldest that the ring still holds."""
 

@@ -30,6 +30,7 @@ class Part:
     reason: Reason = Reason.NO_VERDICT
     final: bool = False
     class_id: int = 0
+    bin: int = 0
 
     @property
     def passes(self) -> bool:
@@ -47,8 +48,8 @@ class Nozzle:
     lead_ns: int
     min_pulse_mm: float = 10.0
     """A pulse is cut short at the middle between a reject and a pass beside it, but not below this."""
-    classes: frozenset[int] = frozenset()
-    """Rejects of these classes only; empty: everything that does not pass."""
+    takes: frozenset[tuple[int, int]] | None = None
+    """(bin, class id) of the rejects that it takes, -1 for any class; None: everything that does not pass."""
 
 
 class ShiftRegister:
@@ -103,11 +104,14 @@ class ShiftRegister:
         """The part, while it is tracked."""
         return self._parts.get(part_id)
 
-    def settle(self, part: Part, verdict: Verdict, reason: Reason, class_id: int = 0) -> None:
+    def settle(
+        self, part: Part, verdict: Verdict, reason: Reason, *, class_id: int = 0, bin_id: int = 0
+    ) -> None:
         """The final verdict, once: what the PLC has acknowledged, or a reject."""
         if part.final:
             return
-        part.verdict, part.reason, part.class_id, part.final = verdict, reason, class_id, True
+        part.verdict, part.reason, part.final = verdict, reason, True
+        part.class_id, part.bin = class_id, bin_id
         self._open.pop(part.part_id, None)
         if part.passes:
             _remove(self._stopped, (part.position_mm, part.part_id))
@@ -204,7 +208,9 @@ class ShiftRegister:
 
     def _concerns(self, nozzle: Nozzle, part_id: int) -> bool:
         part = self._parts[part_id]
-        return not nozzle.classes or (part.final and part.class_id in nozzle.classes)
+        if nozzle.takes is None:
+            return True
+        return part.final and not nozzle.takes.isdisjoint({(part.bin, part.class_id), (part.bin, -1)})
 
     def _pulse_mm(self, nozzle: Nozzle, position_mm: float, part_id: int) -> tuple[float, float]:
         """Begin and end of the pulse for a part: cut at the middle to a passing neighbour."""

@@ -132,7 +132,7 @@ void bind_records(py::module_& m) {
           [](const RecordRing& ring, uint64_t limit) {
             py::list found;
             for (const auto& [index, half] : ring.unfinished(limit)) {
-              found.append(py::make_tuple(index, half.part_id, half.encoder_count, half.verdict));
+              found.append(py::make_tuple(index, half.part_id, half.encoder_count));
             }
             return found;
           },

@@ -169,7 +169,7 @@ class Actuation:
             self._coil.next_retry_ns(event_ns),
             now + LONGEST_WAIT_NS,
         ]
-        if self._encoder and self._link.is_open:
+        if self._link.is_open:
             due.append(max(self._poll_due_ns, now + POLL_GAP_NS // 2))
         return min(due)
 
@@ -227,7 +227,9 @@ class Actuation:
         if decision.verdict is not Verdict.REJECT and self._register.blind_for(part):
             decision = replace(decision, verdict=Verdict.REJECT, reason=Reason.TRACKING)
         outcome = self._writer.write(part, decision)
-        self._register.settle(part, outcome.verdict, outcome.reason, decision.class_id)
+        self._register.settle(
+            part, outcome.verdict, outcome.reason, class_id=decision.class_id, bin_id=decision.bin
+        )
         self._revocations.settled(part, decision, outcome, now_ns())
         if self._handshake:
             self._handshake.result(part.part_id)
@@ -283,6 +285,8 @@ class Actuation:
             self._heartbeat.withhold(now_ns() + REVOKE_AGAIN_NS)
             return
         self._heartbeat.line_fault = self._line_fault(now)
+        if self._handshake:
+            self._handshake.revoked = self._revocations.done
         if self._writes_to_measure and self._link.is_open:
             self._measure(now)
             return
@@ -320,7 +324,7 @@ class Actuation:
     def _poll(self, event_ns: int) -> None:
         now = now_ns()
         if (
-            self._encoder is None
+            self._config.plc.kind == "none"
             or now < self._poll_due_ns
             or now + POLL_GAP_NS > event_ns
             or not self._link.is_open
@@ -337,24 +341,26 @@ class Actuation:
 
     def _read_plc(self, now: int) -> None:
         """Speed and encoder, and the control block where there is one; in one request if they lie together."""
-        assert self._encoder is not None
         plc = self._config.plc
-        together = self._handshake is not None and plc.control_base == plc.plc_base + PLC.words
-        words = PLC.words + (CONTROL.words if together else 0)
+        control: tuple[int, ...] = ()
         deadline_ns = now + int(plc.timeout_ms * 1e6)
-        reply = self._link.read_registers(plc.plc_base, words, deadline_ns)
-        if not reply.acked:
-            return
-        values = decode(PLC, reply.registers[: PLC.words], plc.word_order)
-        stamp_ns = (reply.sent_ns + reply.ack_ns) // 2
-        if self._encoder.update(values["encoder"], values["speed"], stamp_ns):
-            self._publish_speed(stamp_ns)
+        if self._encoder:
+            together = self._handshake is not None and plc.control_base == plc.plc_base + PLC.words
+            words = PLC.words + (CONTROL.words if together else 0)
+            reply = self._link.read_registers(plc.plc_base, words, deadline_ns)
+            if not reply.acked:
+                return
+            control = reply.registers[PLC.words :]
+            values = decode(PLC, reply.registers[: PLC.words], plc.word_order)
+            stamp_ns = (reply.sent_ns + reply.ack_ns) // 2
+            if self._encoder.update(values["encoder"], values["speed"], stamp_ns):
+                self._publish_speed(stamp_ns)
         if self._handshake:
-            rest = reply.registers[PLC.words :]
-            if not together:
-                rest = self._link.read_registers(plc.control_base, CONTROL.words, deadline_ns).registers
-            if rest:
-                self._handshake.control(decode(CONTROL, rest, plc.word_order), now)
+            control = (
+                control or self._link.read_registers(plc.control_base, CONTROL.words, deadline_ns).registers
+            )
+            if control:
+                self._handshake.control(decode(CONTROL, control, plc.word_order), now)
 
     def _look_for_others(self, now: int) -> None:
         """Reads our own heartbeat back: nobody else may write it."""
@@ -408,14 +414,13 @@ class Actuation:
     def _finish_what_was_left(self) -> None:
         """Parts whose verdict the process before us may have written or not: rejects, and taken back in the PLC."""
         now = now_ns()
-        for index, part_id, encoder_count, verdict in self._records.unfinished():
+        for index, part_id, encoder_count in self._records.unfinished():
             outcome = Outcome(Verdict.REJECT, Reason.PLC_SILENT, PlcResult.TIMEOUT, 0, 0)
             self._acknowledge(index, outcome, now)
             self._finished_early.add(index)
             self._last_part_id = max(self._last_part_id, part_id)
-            if verdict is not Verdict.REJECT:
-                part = Part(part_id, encoder_count, now, self._belt.trigger_position_mm(encoder_count, now))
-                self._revocations.add(part, Reason.PLC_SILENT, now)
+            position_mm = self._belt.trigger_position_mm(encoder_count, now)
+            self._revocations.add(Part(part_id, encoder_count, now, position_mm), Reason.PLC_SILENT, now)
         if self._finished_early:
             log.warning("%d parts that the process before left open are rejects", len(self._finished_early))
 
@@ -470,13 +475,15 @@ class Actuation:
 
 
 def _nozzle(ejector: EjectorSettings) -> Nozzle:
-    classes = frozenset(ejector.classes) if isinstance(ejector, SorterSettings) else frozenset()
+    takes = None
+    if isinstance(ejector, SorterSettings):
+        takes = frozenset([(0, class_id) for class_id in ejector.classes] + [(b, -1) for b in ejector.bins])
     return Nozzle(
         ejector.camera_to_ejector_mm,
         ejector.pulse_mm,
         int(ejector.lead_ms * 1e6),
         ejector.min_pulse_mm,
-        classes,
+        takes,
     )
 
 

@@ -30,8 +30,16 @@ class SorterSettings(EjectorSettings):
     """A further ejector upstream of the main one: a bin for some classes of rejects. Pulse mode."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")
-    classes: tuple[int, ...] = Field(min_length=1)
-    """Class ids, as in the verdict record."""
+    classes: tuple[int, ...] = ()
+    """Rejects of these classes, unless a rule gave them a bin; class ids as in the verdict record."""
+    bins: tuple[int, ...] = ()
+    """Rejects that a rule sent to one of these bins."""
+
+    @model_validator(mode="after")
+    def _takes_something(self) -> "SorterSettings":
+        if not self.classes and not self.bins:
+            raise ValueError(f"sorter {self.name} takes no part: give it classes or bins")
+        return self
 
 
 class ConfirmationSettings(Settings):

@@ -152,11 +152,11 @@ def test_edges_of_pulses_that_were_cut_are_events():
 
 
 def test_a_sorter_takes_its_classes_and_the_main_ejector_takes_all():
-    sorter = Nozzle(distance_mm=200, pulse_mm=40, lead_ns=0, classes=frozenset({3}))
+    sorter = Nozzle(distance_mm=200, pulse_mm=40, lead_ns=0, takes=frozenset({(0, 3)}))
     register = ShiftRegister(FixedBelt(ConveyorSettings(m_per_s=1.0)), NOZZLE, sorters=(sorter,))
     for part_id, class_id in ((1, 2), (2, 3)):
         part = register.enter(part_id, 0, part_id * 100 * MS)
-        register.settle(part, Verdict.REJECT, Reason.DEFECT, class_id)
+        register.settle(part, Verdict.REJECT, Reason.DEFECT, class_id=class_id)
     assert not register.sorter_on(0, 300 * MS)
     assert register.sorter_on(0, 400 * MS)
     assert register.ejector_on(492 * MS) and register.ejector_on(592 * MS)

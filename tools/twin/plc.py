@@ -8,12 +8,17 @@ import time
 from collections import deque
 from pathlib import Path
 
+import numpy as np
+
 from edge._core import set_fifo_priority
 from edge.errors import EdgeError
 from edge.plc.registers import (
+    CONTROL,
+    HANDSHAKE,
     PLC,
     STATUS,
     VERDICT,
+    HandshakeBit,
     PlcMode,
     PlcState,
     StatusBit,
@@ -25,16 +30,22 @@ from tools.twin.conveyor import SpeedProfile
 from tools.twin.modbus import COILS, REGISTERS, ModbusServer
 from tools.twin.world import BIN_GOOD, BIN_REJECT, BIN_UNKNOWN, World
 
-STATUS_BASE, VERDICT_BASE, PLC_BASE = 0, 32, 64
+STATUS_BASE, HANDSHAKE_BASE, VERDICT_BASE, PLC_BASE, CONTROL_BASE = 0, 16, 32, 64, 72
 """The defaults of the ``plc`` section of a line file."""
 
 EJECTOR_COIL = 0
 PASS, REJECT = 1, 2
+NO_PART = 0
+"""Class of an empty place on the belt, tools.twin.parts.CLASSES."""
 BELT_START_NS = 300_000_000
 SCAN_S = 0.005
 FIFO_PRIORITY = 70
 """Above the line's own processes: the machine that this one stands for does not share their processors."""
 NEVER_CHANGED_NS = -(2**62)
+MAX_HEARTBEAT_STEP = 64
+"""A heartbeat that steps back or leaps further comes from a second master."""
+DISTRUST_NS = 1_000_000_000
+"""For so long after such a leap nobody holds the diverter."""
 
 
 class ReadyGate:
@@ -44,10 +55,17 @@ class ReadyGate:
         self._value: int | None = None
         self._changed_ns = NEVER_CHANGED_NS
         self._period_ns = 50_000_000
+        self._trusted_from_ns = NEVER_CHANGED_NS
+        self._clear_until: int | None = None
+        self.jumps = 0
         self.ready = False
 
     def status(self, values: dict[str, int], now_ns: int) -> None:
         """A status write was received."""
+        step = (values["heartbeat"] - self._value) & 0xFFFF if self._value is not None else 0
+        if step > MAX_HEARTBEAT_STEP:
+            self.jumps += 1
+            self._trusted_from_ns = now_ns + DISTRUST_NS
         if values["heartbeat"] != self._value:
             # The first value alone proves nothing: it may have stood there for hours.
             self._changed_ns = now_ns if self._value is not None else NEVER_CHANGED_NS
@@ -57,7 +75,16 @@ class ReadyGate:
 
     def alive(self, at_ns: int) -> bool:
         """Whether the heartbeat had changed within two periods before a time."""
-        return at_ns <= self._changed_ns + 2 * self._period_ns
+        return self._trusted_from_ns <= at_ns <= self._changed_ns + 2 * self._period_ns
+
+    def handshake(self, values: dict[str, int]) -> None:
+        """A handshake write was received: with the lease, when the runtime gives one."""
+        leased = values["handshake_bits"] & HandshakeBit.LEASE
+        self._clear_until = values["clear_until"] if leased else None
+
+    def leased(self, encoder: int) -> bool:
+        """Whether nothing that must be rejected can be at the nozzle."""
+        return self._clear_until is None or signed_distance(encoder & 0xFFFFFFFF, self._clear_until) <= 0
 
 
 class EjectorValve:
@@ -86,6 +113,7 @@ class VerdictQueue:
         self.duplicates = 0
         self.gaps = 0
         self.unknown = 0
+        self.revoked = 0
         self.last_sequence = 0
 
     def record(self, values: dict[str, int], now_ns: int) -> None:
@@ -112,6 +140,11 @@ class VerdictQueue:
             self.unknown += 1
             return
         part = world.parts[index : index + 1]
+        if part["verdict"][0] == PASS and values["verdict"] == REJECT and part["bin"][0] == BIN_UNKNOWN:
+            # Not a second verdict: the runtime takes back a pass that it never heard acknowledged in time.
+            self.revoked += 1
+            part["verdict"], part["verdict_ns"] = REJECT, now_ns
+            return
         first = part["verdict_count"][0] == 0
         part["verdict_count"] += part["verdict_count"] < 0xFFFF
         if not first:
@@ -157,6 +190,9 @@ class TwinPlc:
         self._gate = ReadyGate()
         self._valve = EjectorValve(int(valve_lag_ms * 1e6))
         self._queue = VerdictQueue(world)
+        self._handshake = {register.name: 0 for register in HANDSHAKE.registers}
+        self._rejects_seen = 0
+        self._positions_mm = np.array(world.parts["position_mm"] if world else [])
         self._scans = 0
         self._next = 0
         self._refresh(now_ns)
@@ -177,6 +213,9 @@ class TwinPlc:
         if address <= STATUS_BASE and end >= STATUS_BASE + STATUS.words:
             self._gate.status(decode(STATUS, self._words(STATUS_BASE, STATUS.words)), now_ns)
             self._start_belt(now_ns)
+        if address <= HANDSHAKE_BASE and end >= HANDSHAKE_BASE + HANDSHAKE.words:
+            self._handshake = decode(HANDSHAKE, self._words(HANDSHAKE_BASE, HANDSHAKE.words))
+            self._gate.handshake(self._handshake)
         if address <= VERDICT_BASE and end >= VERDICT_BASE + VERDICT.words:
             self._queue.record(decode(VERDICT, self._words(VERDICT_BASE, VERDICT.words)), now_ns)
 
@@ -208,6 +247,8 @@ class TwinPlc:
             if part["bin"][0] == BIN_UNKNOWN:
                 part["crossing_ns"] = crossing_ns
                 part["bin"] = BIN_REJECT if self._rejects(self._next, crossing_ns) else BIN_GOOD
+                # The light barrier in the chute sees parts, not empty places.
+                self._rejects_seen += bool(part["bin"][0] == BIN_REJECT and part["class_id"][0] != NO_PART)
             self._next += 1
 
     def _rejects(self, index: int, crossing_ns: int) -> bool:
@@ -215,7 +256,7 @@ class TwinPlc:
             return True
         if self._mode is PlcMode.TRACKED:
             return not self._queue.passes(index)
-        return self._valve.blows(crossing_ns)
+        return self._valve.blows(crossing_ns) or not self._gate.leased(self._belt.encoder_count(crossing_ns))
 
     def _refresh(self, now_ns: int) -> None:
         state = PlcState.RUNNING if self._gate.alive(now_ns) else PlcState.DIVERTING
@@ -228,6 +269,20 @@ class TwinPlc:
             "last_sequence": self._queue.last_sequence,
         }
         self.registers[PLC_BASE : PLC_BASE + PLC.words] = encode(PLC, values)
+        control = {
+            "control_bits": 0,
+            "recipe_request": 0,
+            "results_ack": self._handshake["inspection_id"],
+            "rejects_seen": self._rejects_seen & 0xFFFFFFFF,
+            "triggers_seen": self._triggers_seen(now_ns),
+        }
+        self.registers[CONTROL_BASE : CONTROL_BASE + CONTROL.words] = encode(CONTROL, control)
+
+    def _triggers_seen(self, now_ns: int) -> int:
+        """Parts that have passed the camera, by the PLC's own sensor beside it; 0 without a belt with parts."""
+        if self._world is None or not self._world.running:
+            return 0
+        return int(np.searchsorted(self._positions_mm, self._world.position_mm(now_ns)))
 
 
 def serve(options: argparse.Namespace) -> None:
