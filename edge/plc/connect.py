@@ -65,9 +65,7 @@ class SwappedBytes:
 
     def rehearse(self, address: int, values: list[int]) -> None:
         """As the link does."""
-        rehearse = getattr(self._link, "rehearse", None)
-        if rehearse:
-            rehearse(address, _swapped(values))
+        self._link.rehearse(address, _swapped(values))
 
     def write_registers(self, address: int, values: list[int], deadline_ns: int) -> Reply:
         """With the bytes exchanged."""

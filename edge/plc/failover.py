@@ -58,9 +58,7 @@ class FailoverLink:
 
     def rehearse(self, address: int, values: list[int]) -> None:
         """On the active link."""
-        rehearse = getattr(self.active, "rehearse", None)
-        if rehearse:
-            rehearse(address, values)
+        self.active.rehearse(address, values)
 
     def write_registers(self, address: int, values: list[int], deadline_ns: int) -> Reply:
         """On the active link."""
