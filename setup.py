@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 
 from pybind11.setup_helpers import Pybind11Extension, build_ext
-from setuptools import setup
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 CORE = Path("edge/core")
+PACKAGES = ("edge", "engines", "calibration", "tools")
 
 
 class BuildCore(build_ext):
@@ -24,6 +26,22 @@ class BuildCore(build_ext):
         super().run()
 
 
+class BuildPython(build_py):
+    """Takes examples/ along into the installed package; a checkout uses its own."""
+
+    def run(self) -> None:
+        """Builds, then copies."""
+        super().run()
+        if not self.editable_mode:
+            for path in Path("examples").glob("*.yaml"):
+                self.copy_file(str(path), str(self._in_package(path.name)))
+
+    def _in_package(self, name: str) -> Path:
+        folder = Path(self.build_lib) / "edge" / "examples"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+
 core = Pybind11Extension(
     "edge._core",
     sorted(str(path) for path in CORE.glob("*.cpp")),
@@ -35,17 +53,12 @@ core = Pybind11Extension(
 )
 
 setup(
-    packages=[
-        *("edge", "edge.camera", "edge.inspection", "edge.conveyor", "edge.plc"),
-        *("edge.records", "edge.report", "edge.service", "edge.examples"),
-        *("engines", "calibration", "tools", "tools.twin", "tools.calibrate", "tools.evaluate"),
-    ],
-    package_dir={"edge.examples": "examples"},
+    packages=find_packages(include=[f"{name}{end}" for name in PACKAGES for end in ("", ".*")]),
+    include_package_data=False,
     package_data={
         "edge": ["_core.pyi", "py.typed"],
-        "edge.examples": ["*.yaml"],
         "engines": ["models/*.onnx", "models/*.yaml", "models/*.md", "recipes/*.yaml"],
     },
     ext_modules=[core],
-    cmdclass={"build_ext": BuildCore},
+    cmdclass={"build_ext": BuildCore, "build_py": BuildPython},
 )

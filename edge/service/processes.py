@@ -15,7 +15,8 @@ _RESTART_PAUSE_MAX_S = 5.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """For a child between fork and exec: it gets SIGTERM when its parent dies, however that happens."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     # Ctrl-C in a terminal goes to the whole group: only the supervisor acts on it, and in the right order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -42,7 +43,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  (the supervisor is single-threaded here)
+                preexec_fn=die_with_parent,  # noqa: PLW1509  (the supervisor is single-threaded here)
             )
 
     @property

@@ -1,7 +1,6 @@
 """The twin of a whole line: makes the world, runs camera and PLC as processes of their own, and reports the truth."""
 
 import argparse
-import ctypes
 import json
 import os
 import select
@@ -12,10 +11,10 @@ import time
 from pathlib import Path
 
 from edge.errors import EdgeError, TwinError
+from edge.service.processes import die_with_parent
 from tools.twin.parts import CLASSES, plan_parts
 from tools.twin.world import World
 
-PR_SET_PDEATHSIG = 1
 POWER_CYCLE_S = 1.0
 READY_LIMIT_S = 60.0
 
@@ -41,7 +40,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             # Ctrl-C is for us alone: the PLC must still hear from the line that it ends.
             start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=die_with_parent,  # noqa: PLW1509
         )
 
     @property
@@ -137,10 +136,6 @@ def _camera_arguments(options: argparse.Namespace) -> list[str]:
         *("--seed", str(options.seed), "--parts", str(options.parts)),
         *("--defect-share", str(options.defect_share)),
     ]
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _write_report(path: Path, world: World, restarts: int) -> None:
