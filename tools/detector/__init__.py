@@ -1,0 +1,1 @@
+"""The gate detector in the NanoDet-Plus design: network, training, export, figures."""
