@@ -369,6 +369,75 @@ class Anticipation:
 
 # --- the loop --------------------------------------------------------------------------------------
 
+class DetectorKind(enum.IntEnum):
+    NANODET_PLUS = 0
+    YOLOV5 = 1
+    YOLOX = 2
+
+class Detector:
+    """A detector's raw output → boxes. Raises CoreError for settings that cannot be. See engines.manifest.DecoderSpec."""
+
+    def __init__(
+        self,
+        *,
+        kind: DetectorKind,
+        input_width: int,
+        input_height: int,
+        classes: int,
+        strides: Sequence[int] = ...,
+        reg_max: int = 7,
+        anchors_per_cell: int = 3,
+        min_score: float = 0.05,
+        nms_iou: float = 0.6,
+        max_candidates: int = 1000,
+        max_detections: int = 100,
+    ) -> None: ...
+    def decode(self, raw: NDArray[np.float32]) -> bool:
+        """``raw``: locations × outputs. False: not finite, or a score outside [0, 1]; raises CoreError: another size."""
+
+    @property
+    def detections(self) -> NDArray[np.float32]:
+        """After suppression, best first: n × (x1, y1, x2, y2, score, class), pixels of the input."""
+
+    @property
+    def locations(self) -> int: ...
+    @property
+    def outputs(self) -> int: ...
+
+class BoxScores:
+    """Boxes → one score per class of the engine. ``classes``: per class of boxes (index of the score or -1, gain, bias)."""
+
+    def __init__(
+        self,
+        *,
+        detector: Detector,
+        classes: Sequence[tuple[int, float, float]],
+        part_class: int,
+        scores: int,
+        good: int,
+        empty: int,
+    ) -> None: ...
+    def decode(self, raw: NDArray[np.float32]) -> bool:
+        """As Detector.decode; False fills the scores with NaN."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Locations and outputs of the detector."""
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """(1, scores), a view: every ``decode`` writes into it."""
+
+    @property
+    def detections(self) -> NDArray[np.float32]: ...
+    @property
+    def part(self) -> tuple[float, float, float, float, float, int] | None:
+        """x1, y1, x2, y2, score, class of boxes."""
+
+    @property
+    def defect(self) -> tuple[float, float, float, float, float, int] | None:
+        """The worst defect's box; the last number is the index of its score."""
+
 class EngineSlot:
     """An engine as the loop sees it: a preprocess, its input and output buffers, and what to call."""
 
@@ -379,6 +448,7 @@ class EngineSlot:
         input: NDArray[np.float32] | NDArray[np.int8],
         output: NDArray[np.float32],
         run: Callable[[], None],
+        boxes: BoxScores | None = None,
     ) -> None: ...
 
 class ScoreMap:

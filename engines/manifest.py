@@ -37,6 +37,51 @@ class PrecisionSpec(_Section):
     head: Literal["float32"]
 
 
+class BoxClassSpec(_Section):
+    """One class of boxes of a detector, and what it counts as: its best score s becomes sigmoid(gain · logit(s) + bias)."""
+
+    name: Annotated[str, Field(min_length=1)]
+    means: str | None = None
+    """Class of the engine; none: the one of the same name."""
+    ignored: bool = False
+    gain: Annotated[float, Field(gt=0)] = 1.0
+    bias: float = 0.0
+
+    @property
+    def engine_class(self) -> str:
+        """The class that these boxes are evidence of."""
+        return self.means or self.name
+
+
+class DecoderSpec(_Section):
+    """The model is a detector: the layout of its raw output, and how boxes become scores of the classes.
+
+    ``nanodet_plus``: 1×N×(classes + 4·(reg_max + 1)), scores after sigmoid, distances as logits. ``yolov5``:
+    1×N×(5 + classes), decoded; with ``anchors_per_cell: 1`` also a YOLOX exported with its decoding. ``yolox``:
+    1×N×(5 + classes), not decoded.
+    """
+
+    kind: Literal["nanodet_plus", "yolov5", "yolox"]
+    strides: Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(min_length=1)] = (8, 16, 32, 64)
+    reg_max: Annotated[int, Field(ge=1, le=64)] = 7
+    anchors_per_cell: Annotated[int, Field(ge=1, le=16)] = 3
+    min_score: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.6
+    part_class: str | None = None
+    """The class of boxes that is the part itself; none: there always is a part."""
+    box_classes: Annotated[tuple[BoxClassSpec, ...], Field(min_length=1)]
+    """In the order of the outputs."""
+
+    @model_validator(mode="after")
+    def _names(self) -> "DecoderSpec":
+        names = [item.name for item in self.box_classes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"box_classes are {names}: expected every name once")
+        if self.part_class is not None and self.part_class not in names:
+            raise ValueError(f"part_class is '{self.part_class}': expected one of {names}, or nothing")
+        return self
+
+
 class TrainedSpec(_Section):
     """How to make the model again."""
 
@@ -76,6 +121,8 @@ class EngineManifest(_Section):
     precision: PrecisionSpec
     trained: TrainedSpec
     measured: MeasuredSpec
+    decoder: DecoderSpec | None = None
+    """None: the model gives the scores of the classes itself."""
     folder: Path = Field(default=Path(), exclude=True)
 
     @model_validator(mode="after")
@@ -85,6 +132,20 @@ class EngineManifest(_Section):
         for key in ("good_class", "empty_class"):
             if getattr(self, key) not in self.classes:
                 raise ValueError(f"{key} is '{getattr(self, key)}': expected one of {list(self.classes)}")
+        return self
+
+    @model_validator(mode="after")
+    def _boxes_mean_defects(self) -> "EngineManifest":
+        if self.decoder is None:
+            return self
+        defects = [name for name in self.classes if name not in (self.good_class, self.empty_class)]
+        for item in self.decoder.box_classes:
+            if item.ignored or item.name == self.decoder.part_class or item.engine_class in defects:
+                continue
+            raise ValueError(
+                f"decoder: boxes '{item.name}' count as '{item.engine_class}': expected one of {defects}; "
+                "give 'means', or 'ignored: true'"
+            )
         return self
 
     @property
@@ -119,7 +180,7 @@ def load_manifest(path: Path) -> EngineManifest:
 
 def write_manifest(manifest: EngineManifest, path: Path) -> None:
     """Writes the YAML in the order of the fields."""
-    data = manifest.model_dump(mode="json", by_alias=True)
+    data = manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
     path.write_text(
         yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110), encoding="utf-8"
     )

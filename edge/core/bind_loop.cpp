@@ -17,24 +17,26 @@ struct EngineSlot {
   py::array input;
   py::array_t<float, py::array::c_style> scores;
   py::function run;
+  std::shared_ptr<BoxScores> boxes;
 };
 
 std::shared_ptr<EngineSlot> make_slot(const Preprocess& preprocess, py::array input,
-                                      py::array_t<float, py::array::c_style> output, py::function run) {
+                                      py::array_t<float, py::array::c_style> output, py::function run,
+                                      std::shared_ptr<BoxScores> boxes) {
   if (static_cast<size_t>(input.nbytes()) != preprocess.output_bytes() || !input.writeable() ||
       (input.flags() & py::array::c_style) == 0) {
     throw CoreError("engine input buffer: " + std::to_string(input.nbytes()) + " bytes found, " +
                     std::to_string(preprocess.output_bytes()) + " writable, contiguous bytes expected");
   }
   return std::make_shared<EngineSlot>(
-      EngineSlot{preprocess, std::move(input), std::move(output), std::move(run)});
+      EngineSlot{preprocess, std::move(input), std::move(output), std::move(run), std::move(boxes)});
 }
 
 Engine to_engine(const std::shared_ptr<EngineSlot>& slot) {
   // The loop thread keeps its Python thread state for its whole life, so taking the GIL here allocates
   // nothing. The callable drops it again for the time of the inference.
   PyObject* run = slot->run.ptr();
-  return Engine{slot->preprocess, slot->input.mutable_data(), slot->scores.data(),
+  Engine engine{slot->preprocess, slot->input.mutable_data(), slot->scores.data(),
                 static_cast<size_t>(slot->scores.size()), [run] {
                   py::gil_scoped_acquire gil;
                   PyObject* result = PyObject_CallNoArgs(run);
@@ -45,6 +47,8 @@ Engine to_engine(const std::shared_ptr<EngineSlot>& slot) {
                   Py_DECREF(result);
                   return true;
                 }};
+  engine.boxes = slot->boxes;
+  return engine;
 }
 
 // The loop and what it borrows from Python.
@@ -83,7 +87,7 @@ class PyLoop {
 void bind_loop(py::module_& m) {
   py::class_<EngineSlot, std::shared_ptr<EngineSlot>>(m, "EngineSlot")
       .def(py::init(&make_slot), py::kw_only(), py::arg("preprocess"), py::arg("input"), py::arg("output"),
-           py::arg("run"));
+           py::arg("run"), py::arg("boxes") = std::shared_ptr<BoxScores>());
 
   py::native_enum<Fusion>(m, "Fusion", "enum.IntEnum")
       .value("ANY_REJECT", Fusion::ANY_REJECT)

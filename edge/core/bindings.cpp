@@ -15,6 +15,7 @@ void bind_preprocess(py::module_& m);
 void bind_region(py::module_& m);
 void bind_records(py::module_& m);
 void bind_routing(py::module_& m);
+void bind_detector(py::module_& m);
 void bind_loop(py::module_& m);
 
 namespace {
@@ -124,5 +125,6 @@ PYBIND11_MODULE(_core, m) {
   bind_routing(m);
   bind_region(m);
   bind_records(m);
+  bind_detector(m);  // before the loop, whose engines take its boxes
   bind_loop(m);
 }

@@ -13,6 +13,7 @@ namespace {
 constexpr int64_t kBeat =
     20 * kMillisecond;  // the loop never sleeps longer, so its beat is its real progress
 constexpr int64_t kStaleTolerance = kMillisecond;
+constexpr float kPartFound = 0.3F;  // a weaker box of the part is none
 
 Reason reason_of(FrameStatus status) {
   switch (status) {
@@ -211,7 +212,32 @@ bool InspectionLoop::look(const FrameHeader& frame, const uint8_t* pixels) {
   part_.gate_raw_empty = gate_scores_.raw_empty;
   part_.gate_class_id = gate_scores_.best_class;
   if (!sound) settle(Verdict::REJECT, Reason::ENGINE, Route::GATE, gate_scores_.best_class, 0);
+  if (sound && gate_.boxes) note_boxes();
   return sound;
+}
+
+// Where the worst defect is and how large, for records and rules; in shares of the part's box, if there is
+// one.
+void InspectionLoop::note_boxes() {
+  const Detection& defect = gate_.boxes->defect();
+  if (defect.score <= 0) return;
+  const PreprocessSettings& input = gate_.preprocess.settings();
+  const Detection& part = gate_.boxes->part();
+  Detection frame{0, 0, static_cast<float>(input.out_width), static_cast<float>(input.out_height), 1, 0};
+  if (part.score >= kPartFound && part.x2 > part.x1 && part.y2 > part.y1) frame = part;
+  const auto share = [](float low, float high, float from, float to) {
+    return std::min(1.0F, std::max(0.0F, ((low + high) / 2 - from) / (to - from)));
+  };
+  part_.defect_x = share(defect.x1, defect.x2, frame.x1, frame.x2);
+  part_.defect_y = share(defect.y1, defect.y2, frame.y1, frame.y2);
+  if (settings_.mm_per_pixel <= 0) return;
+  const int seen_width = input.roi.width > 0 ? input.roi.width : static_cast<int>(part_.width);
+  const int seen_height = input.roi.height > 0 ? input.roi.height : static_cast<int>(part_.height);
+  const float width =
+      (defect.x2 - defect.x1) * static_cast<float>(seen_width) / static_cast<float>(input.out_width);
+  const float height =
+      (defect.y2 - defect.y1) * static_cast<float>(seen_height) / static_cast<float>(input.out_height);
+  part_.defect_size_mm = std::max(width, height) * settings_.mm_per_pixel;
 }
 
 Reason InspectionLoop::unfit(const FrameHeader& frame) const {

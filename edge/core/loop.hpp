@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "anticipation.hpp"
+#include "box_scores.hpp"
 #include "histogram.hpp"
 #include "preprocess.hpp"
 #include "record_ring.hpp"
@@ -29,6 +30,7 @@ struct Engine {
   SlidingQuantile latency_ns{2048, 0.999};
   int faults_in_a_row = 0;
   ScoreCalibration calibration{};
+  std::shared_ptr<const BoxScores> boxes;  // of the last run; null: the engine is no detector
 };
 
 // How the frames of one part become one verdict.
@@ -99,6 +101,7 @@ class InspectionLoop {
   void judge(const Trigger& trigger, const FrameHeader& frame, const uint8_t* pixels);
   void begin(const Trigger& trigger, const FrameHeader& frame);
   bool look(const FrameHeader& frame, const uint8_t* pixels);
+  void note_boxes();
   Reason unfit(const FrameHeader& frame) const;
   Reason badly_lit() const;
   void ask_classifier(const FrameHeader& frame, const uint8_t* pixels, const RoutingRow& row);

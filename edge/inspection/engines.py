@@ -5,6 +5,7 @@ from pathlib import Path
 from edge import _core
 from edge.camera.settings import Roi
 from edge.errors import EngineError
+from edge.inspection.boxes import box_scores
 from engines.errors import ManifestError
 from engines.manifest import EngineManifest, load_manifest
 from engines.onnx_cpu import CpuEngine, load_cpu_engine
@@ -27,8 +28,8 @@ def preprocess_of(manifest: EngineManifest, roi: Roi | None) -> _core.Preprocess
 def load_pair(gate: Path, classifier: Path | None, threads: int) -> tuple[CpuEngine, CpuEngine | None]:
     """Loads gate and classifier and checks that they speak of the same classes; raises EngineError."""
     try:
-        first = load_cpu_engine(load_manifest(gate), threads)
-        second = load_cpu_engine(load_manifest(classifier), threads) if classifier else None
+        first = load_cpu_engine(load_manifest(gate), threads, box_scores)
+        second = load_cpu_engine(load_manifest(classifier), threads, box_scores) if classifier else None
     except ManifestError as error:
         raise EngineError(str(error)) from error
     if second is not None:
@@ -49,4 +50,5 @@ def slot_of(engine: CpuEngine, roi: Roi | None) -> _core.EngineSlot:
         input=engine.input,
         output=engine.scores,
         run=engine.run,
+        boxes=engine.decoder if isinstance(engine.decoder, _core.BoxScores) else None,
     )
