@@ -375,7 +375,7 @@ class DetectorKind(enum.IntEnum):
     YOLOX = 2
 
 class Detector:
-    """A detector's raw output → boxes. Raises CoreError for settings that cannot be. See engines.manifest.DecoderSpec."""
+    """A detector's raw output → boxes. Raises CoreError for bad settings. See engines.manifest.DecoderSpec."""
 
     def __init__(
         self,
@@ -393,7 +393,7 @@ class Detector:
         max_detections: int = 100,
     ) -> None: ...
     def decode(self, raw: NDArray[np.float32]) -> bool:
-        """``raw``: locations × outputs. False: not finite, or a score outside [0, 1]; raises CoreError: another size."""
+        """``raw``: locations × outputs. False: not finite, or scores outside [0, 1]. Raises CoreError: another size."""
 
     @property
     def detections(self) -> NDArray[np.float32]:
@@ -405,7 +405,7 @@ class Detector:
     def outputs(self) -> int: ...
 
 class BoxScores:
-    """Boxes → one score per class of the engine. ``classes``: per class of boxes (index of the score or -1, gain, bias)."""
+    """Boxes → scores of the engine's classes. ``classes``: per class of boxes (index of score or -1, gain, bias)."""
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class PrecisionSpec(_Section):
 
 
 class BoxClassSpec(_Section):
-    """One class of boxes of a detector, and what it counts as: its best score s becomes sigmoid(gain · logit(s) + bias)."""
+    """One class of boxes of a detector, and what it counts as: a best score s gives sigmoid(gain · logit(s) + bias)."""
 
     name: Annotated[str, Field(min_length=1)]
     means: str | None = None
@@ -62,7 +62,12 @@ class DecoderSpec(_Section):
     """
 
     kind: Literal["nanodet_plus", "yolov5", "yolox"]
-    strides: Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(min_length=1)] = (8, 16, 32, 64)
+    strides: Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(min_length=1)] = (
+        8,
+        16,
+        32,
+        64,
+    )
     reg_max: Annotated[int, Field(ge=1, le=64)] = 7
     anchors_per_cell: Annotated[int, Field(ge=1, le=16)] = 3
     min_score: Annotated[float, Field(gt=0, lt=1)] = 0.05

@@ -28,6 +28,8 @@ class PartSet:
     specs: list[PartSpec]
     boxes: NDArray[np.float32]
     """M×6: picture index, class id, x1, y1, x2, y2 of every defect, in pixels of ``images``."""
+    part_boxes: NDArray[np.float32]
+    """N×4: x1, y1, x2, y2 of the part; NaN: empty belt."""
 
 
 def render_set(
@@ -50,9 +52,8 @@ def render_set(
     # Not fork: OpenCV and torch have threads of their own.
     with get_context("spawn").Pool(workers) as pool:
         made = pool.map(_render_chunk, chunks, chunksize=1)
-    images = np.concatenate([images for images, _ in made])
-    boxes = np.concatenate([boxes for _, boxes in made])
-    return PartSet(images, np.array([spec.class_id for spec in specs]), specs, boxes)
+    images, boxes, part_boxes = (np.concatenate(arrays) for arrays in zip(*made, strict=True))
+    return PartSet(images, np.array([spec.class_id for spec in specs]), specs, boxes, part_boxes)
 
 
 def _with_extremes(specs: list[PartSpec], share: float, seed: int) -> list[PartSpec]:
@@ -66,7 +67,7 @@ def _with_extremes(specs: list[PartSpec], share: float, seed: int) -> list[PartS
 
 def _render_chunk(
     job: tuple[Sequence[PartSpec], tuple[int, int]],
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
     specs, (width, height) = job
     camera = CameraModel()
     _warm(camera)
@@ -74,15 +75,18 @@ def _render_chunk(
     value = np.empty(preprocess.shape, np.float32)
     images = np.empty((len(specs), 3, height, width), np.uint8)
     boxes = []
+    part_boxes = np.full((len(specs), 4), np.nan, np.float32)
     scale = np.tile((width / camera.width, height / camera.height), 2)
-    for image, spec in zip(images, specs, strict=True):
+    for image, part_box, spec in zip(images, part_boxes, specs, strict=True):
         rendered = render(spec, camera)
         boxes += [(spec.index, class_id, *(scale * box)) for class_id, *box in rendered.boxes]
+        if rendered.part_box is not None:
+            part_box[:] = scale * rendered.part_box
         pixels = rendered.pixels.reshape(-1)
         preprocess.into(pixels, camera.width, camera.height, camera.width, PixelFormat.BAYER_RG8, value)
         np.rint(value[0] * 255, out=value[0])
         image[:] = value[0]
-    return images, np.array(boxes, np.float32).reshape(-1, 6)
+    return images, np.array(boxes, np.float32).reshape(-1, 6), part_boxes
 
 
 @cache

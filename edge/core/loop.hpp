@@ -30,7 +30,7 @@ struct Engine {
   SlidingQuantile latency_ns{2048, 0.999};
   int faults_in_a_row = 0;
   ScoreCalibration calibration{};
-  std::shared_ptr<const BoxScores> boxes;  // of the last run; null: the engine is no detector
+  std::shared_ptr<const BoxScores> boxes{};  // of the last run; null: the engine is no detector
 };
 
 // How the frames of one part become one verdict.

@@ -24,7 +24,7 @@ class Truth:
 def assign(scores: Tensor, boxes: Tensor, places: Tensor, truth: Truth) -> Tensor:
     """Index of the box that each location learns (B×N int64), -1: none.
 
-    ``scores`` B×N×C in [0, 1] and ``boxes`` B×N×4 are the guide's predictions, ``places`` N×3 (x, y, stride). A location
+    ``scores`` B×N×C in [0, 1] and ``boxes`` B×N×4 are the guide's predictions, ``places`` N×3 (x, y, stride). A place
     may learn a box when it lies in it, or within one stride of its centre: a hair crack often has no location in it.
     How many learn a box follows from how well its best candidates already fit (sum of their IoU, at least one).
     """
@@ -52,7 +52,9 @@ def _class_cost(scores: Tensor, overlap: Tensor, truth: Truth) -> Tensor:
     against_zero = -torch.log1p(-scores) * scores.square()
     which = truth.classes.clamp_min(0)[:, None].expand(-1, scores.shape[1], -1)
     own = scores.gather(2, which)
-    soft = functional.binary_cross_entropy(own, overlap.clamp(0, 1), reduction="none") * (overlap - own).square()
+    soft = (
+        functional.binary_cross_entropy(own, overlap.clamp(0, 1), reduction="none") * (overlap - own).square()
+    )
     return against_zero.sum(2, keepdim=True) - against_zero.gather(2, which) + soft
 
 

@@ -45,10 +45,12 @@ class Basic(nn.Module):
 class PlainBackbone(nn.Module):
     """Two strided convolutions, then residual stages at 1/4, 1/8, 1/16 and 1/32."""
 
-    def __init__(self, widths: tuple[int, int, int, int, int, int] = (16, 32, 32, 64, 96, 96)) -> None:
+    def __init__(self, widths: tuple[int, int, int, int, int, int] = (16, 32, 32, 64, 128, 96)) -> None:
         super().__init__()
         a, b, c, d, e, f = widths
-        self.stem = nn.Sequential(conv_bn(3, a, 3, 2), nn.ReLU(), conv_bn(a, b, 3, 2), nn.ReLU(), Basic(b, c, 1))
+        self.stem = nn.Sequential(
+            conv_bn(3, a, 3, 2), nn.ReLU(), conv_bn(a, b, 3, 2), nn.ReLU(), Basic(b, c, 1)
+        )
         self.stages = nn.ModuleList((Basic(c, d, 2), Basic(d, e, 2), Basic(e, f, 2)))
         self.outputs = (d, e, f)
 
@@ -77,7 +79,9 @@ class _ShuffleUnit(nn.Module):
         seen = inputs if stride == 2 else half
         self.stride = stride
         self.branch = nn.Sequential(pointwise(seen, half), depthwise(half, 3, stride), pointwise(half, half))
-        self.side = nn.Sequential(depthwise(inputs, 3, 2), pointwise(inputs, half)) if stride == 2 else nn.Identity()
+        self.side = (
+            nn.Sequential(depthwise(inputs, 3, 2), pointwise(inputs, half)) if stride == 2 else nn.Identity()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         if self.stride == 2:

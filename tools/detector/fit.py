@@ -1,7 +1,6 @@
 """The training loop: deterministic by seed, killed runs go on where the last epoch ended."""
 
 import copy
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +15,11 @@ from torch import Tensor, nn
 from tools.detector.assign import Truth, assign
 from tools.detector.augment import augment
 from tools.detector.errors import DetectorError
-from tools.detector.losses import Losses, losses
+from tools.detector.losses import Layout, Losses, losses
 from tools.detector.net import Detector, Guide, NetSpec, decode, priors
 from tools.detector.sets import BoxSet
 
+EMA_EVERY = 4
 MEAN, STD = (0.4, 0.4, 0.4), (0.25, 0.25, 0.25)
 
 
@@ -33,7 +33,11 @@ class Recipe:
     top_rate: float = 3e-3
     weight_decay: float = 0.02
     warm_share: float = 0.2
-    ema_decay: float = 0.998
+    ema_decay: float = 0.99
+    """Per ``EMA_EVERY`` steps."""
+    class_weight: tuple[float, ...] = ()
+    """Per class of boxes; empty: all the same."""
+    quality_floor: float = 0.5
     foreign: bool = False
 
 
@@ -53,9 +57,11 @@ class Training:
         self.guide = Guide(spec, self.net.backbone.outputs).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.net).eval().requires_grad_(False)
         self.places = priors(spec)
+        weights = torch.tensor(recipe.class_weight or (1.0,) * spec.classes)
+        self.layout = Layout(spec, self.places, weights, recipe.quality_floor)
         self.steps = max(1, len(data.images) // recipe.batch)
-        weights = [*self.net.parameters(), *self.guide.parameters()]
-        self.optimiser = torch.optim.AdamW(weights, lr=recipe.top_rate, weight_decay=recipe.weight_decay)
+        learned = [*self.net.parameters(), *self.guide.parameters()]
+        self.optimiser = torch.optim.AdamW(learned, lr=recipe.top_rate, weight_decay=recipe.weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser,
             recipe.top_rate,
@@ -81,7 +87,8 @@ class Training:
                 progress.console.print(" ".join(f"{key} {value:.4g}" for key, value in row.items()))
                 if self.checkpoint is not None:
                     self._save(self.checkpoint)
-        return self.average
+        result: Detector = self.average
+        return result
 
     def _one_epoch(self, report: Callable[[str], None]) -> dict[str, float]:
         self.net.train()
@@ -110,12 +117,12 @@ class Training:
         assigned = assign(
             seen[..., : self.spec.classes].sigmoid(), decode(seen, self.places, self.spec), self.places, truth
         )
-        found = losses(raw, assigned, self.places, truth, self.spec)
-        total = found.total + losses(guided, assigned, self.places, truth, self.spec).total
+        found, guide = (losses(out, assigned, truth, self.layout) for out in (raw, guided))
+        total = found.total + guide.total
         if not torch.isfinite(total):
             raise DetectorError(
-                f"epoch {self.epoch + 1}: the loss is {float(total)}; expected a finite number. Lower --rate, and start "
-                "the same command again: it goes on from the last whole epoch"
+                f"epoch {self.epoch + 1}: the loss is {float(total)}; expected a finite number. Lower --rate and "
+                "start the same command again: it goes on from the last whole epoch"
             )
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -133,8 +140,13 @@ class Training:
     @torch.no_grad()
     def _follow(self) -> None:
         step = self.schedule.last_epoch
-        decay = min(self.recipe.ema_decay, (1 + step) / (10 + step))
-        for mine, theirs in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
+        if step % EMA_EVERY:
+            return
+        updates = step // EMA_EVERY
+        decay = min(self.recipe.ema_decay, (1 + updates) / (10 + updates))
+        for mine, theirs in zip(
+            self.average.state_dict().values(), self.net.state_dict().values(), strict=True
+        ):
             if mine.dtype.is_floating_point:
                 mine.lerp_(theirs, 1 - decay)
             else:
@@ -150,7 +162,7 @@ class Training:
             **{name: getattr(self, name).state_dict() for name in _STATEFUL},
         }
         torch.save(state, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def _resume(self, path: Path) -> None:
         try:

@@ -43,23 +43,38 @@ def distribution_focal(logits: Tensor, reach: Tensor) -> Tensor:
     return left * (1 - upper_share) + right * upper_share
 
 
-def losses(raw: Tensor, assigned: Tensor, places: Tensor, truth: Truth, spec: NetSpec) -> Losses:
+@dataclass(frozen=True)
+class Layout:
+    """Where the outputs are, and what a small net needs beside the paper's losses."""
+
+    spec: NetSpec
+    places: Tensor
+    """N×3, see ``net.priors``."""
+    class_weight: Tensor
+    """C: a part fills hundreds of locations and would drown a crack that has two."""
+    quality_floor: float = 0.5
+    """A right location's target is ``floor + (1 - floor) · IoU``: from scratch the IoU of a hair crack is near 0 for
+    long, and a target near 0 teaches nothing."""
+
+
+def losses(raw: Tensor, assigned: Tensor, truth: Truth, layout: Layout) -> Losses:
     """``raw`` B×N×outputs; ``assigned`` B×N as from ``assign``."""
+    spec, places = layout.spec, layout.places
     batch, where = torch.nonzero(assigned >= 0, as_tuple=True)
     which = assigned[batch, where]
     classes, wanted = truth.classes[batch, which], truth.boxes[batch, which]
     # Only where a box is learned: decoding every location would cost a tenth of the step.
     found = decode(raw[batch, where], places[where], spec)
     logits = raw[..., : spec.classes]
+    quality_target = layout.quality_floor + (1 - layout.quality_floor) * iou(found, wanted).detach()
     target = torch.zeros_like(logits)
-    target[batch, where, classes] = iou(found, wanted).detach()
-    count = max(1, len(batch))
-    quality = quality_focal(logits, target).sum() / count
+    target[batch, where, classes] = quality_target
+    weight = layout.class_weight[classes]
+    total = weight.sum().clamp_min(1.0)
+    quality = (quality_focal(logits, target) * layout.class_weight).sum() / total
     if len(batch) == 0:
         nothing = raw.sum() * 0
         return Losses(quality, nothing, nothing)
-    weight = logits[batch, where].detach().sigmoid().amax(1)
-    total = weight.sum().clamp_min(1e-3)
     box = ((1 - giou(found, wanted)) * weight).sum() / total
     place = places[where]
     reach = torch.cat((place[:, :2] - wanted[:, :2], wanted[:, 2:] - place[:, :2]), 1) / place[:, 2:3]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tools.detector.backbones import BACKBONES, conv_bn, depthwise, pointwise
+from tools.detector.backbones import BACKBONES, depthwise, pointwise
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ class GhostPan(nn.Module):
         lateral = [reduce(feature) for reduce, feature in zip(self.reduce, features, strict=True)]
         for index in range(len(lateral) - 2, -1, -1):
             size = lateral[index].shape[-2:]
-            coarse = functional.interpolate(lateral[index + 1], size=(int(size[0]), int(size[1])), mode="nearest")
+            coarse = functional.interpolate(
+                lateral[index + 1], size=(int(size[0]), int(size[1])), mode="nearest"
+            )
             lateral[index] = self.down[index](torch.cat((coarse, lateral[index]), 1))
         for index in range(1, len(lateral)):
             shrunk = self.shrink[index - 1](lateral[index - 1])
@@ -135,13 +137,13 @@ class Detector(nn.Module):
 
 
 class Guide(nn.Module):
-    """A second PAN and one shared, wider head: it learns faster than the light heads, so it says which location learns
+    """A second PAN and one shared head: it learns faster than the light heads, so it says which location learns
     which box. Thrown away after training."""
 
     def __init__(self, spec: NetSpec, inputs: tuple[int, ...]) -> None:
         super().__init__()
         self.pan = GhostPan(inputs, spec.channels, len(spec.strides))
-        self.mix = nn.Sequential(conv_bn(2 * spec.channels, spec.channels, 3), nn.ReLU())
+        self.mix = pointwise(2 * spec.channels, spec.channels)
         self.head = Head(spec.channels, spec)
 
     def forward(self, features: list[Tensor], levels: list[Tensor]) -> Tensor:
