@@ -190,10 +190,10 @@ def test_scores_follow_their_definition(seed: int) -> None:
 def test_the_part_and_the_worst_defect_are_told() -> None:
     scores = box_scores()
     raw = np.zeros(scores.shape, np.float32)
-    raw[40, 0], raw[40, CLASSES + 3 :: 8] = 0.9, 30  # stride 8, three to each side
-    raw[41, 2], raw[41, CLASSES + 1 :: 8] = 0.6, 30
+    raw[45, 0], raw[45, CLASSES + 3 :: 8] = 0.9, 30  # stride 8, three to each side
+    raw[46, 2], raw[46, CLASSES + 1 :: 8] = 0.6, 30
     assert scores.decode(raw)
-    x, y = grid(8)[40]
+    x, y = grid(8)[45]
     assert scores.part == pytest.approx((8 * x - 24, 8 * y - 24, 8 * x + 24, 8 * y + 24, 0.9, 0), abs=1e-3)
     assert scores.defect is not None
     assert scores.defect[4:] == pytest.approx((0.6, 3))

@@ -121,8 +121,8 @@ class Training:
         total = found.total + guide.total
         if not torch.isfinite(total):
             raise DetectorError(
-                f"epoch {self.epoch + 1}: the loss is {float(total)}; expected a finite number. Lower --rate and "
-                "start the same command again: it goes on from the last whole epoch"
+                f"epoch {self.epoch + 1}: the loss is {float(total.detach())}; expected a finite number. "
+                "Lower --rate and start the same command again: it goes on from the last whole epoch"
             )
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()

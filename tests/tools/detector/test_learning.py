@@ -93,7 +93,7 @@ def test_the_better_guide_gets_more_locations_and_the_right_class_wins() -> None
     assert many == 13
     sure = scores.clone()
     sure[0, 20, 1] = 0.99
-    chosen = assign(sure, blind + torch.tensor([8.0, 8, 24, 40]), places, wanted)[0]
+    chosen = assign(sure, blind + torch.tensor([8.0, 8, 36, 40]), places, wanted)[0]
     assert chosen[20] == 0
 
 
