@@ -47,9 +47,10 @@ class LineConfig(Settings):
     conveyor: ConveyorSettings = ConveyorSettings()
     budget: BudgetSettings = BudgetSettings()
     engines: EngineSettings
-    recipe: Path | None = Field(
+    recipe: str | None = Field(
         None,
-        description="A recipe file, in place of the sections routing, scores, retest, rules and certificate here.",
+        description="A recipe in place of the sections routing, scores, retest, rules and certificate here: a path "
+        "beside this file, or shipped:demo.",
     )
     routing: tuple[RoutingStep, ...] = Field((), description="Thresholds by line speed, slowest first.")
     scores: ScoreSettings = ScoreSettings()
@@ -101,7 +102,7 @@ class LineConfig(Settings):
 def load_line(path: Path) -> LineConfig:
     """Reads a line file; relative paths in it start at its folder. Raises ConfigError with every mistake's line."""
     config = anchored(load_yaml(path, LineConfig), path.parent)
-    return config if config.recipe is None else _with_recipe(config, path, config.recipe)
+    return config if config.recipe is None else _with_recipe(config, path, _recipe_path(config.recipe))
 
 
 def _with_recipe(config: LineConfig, path: Path, recipe_path: Path) -> LineConfig:
@@ -127,8 +128,8 @@ def anchored(config: LineConfig, folder: Path) -> LineConfig:
     if isinstance(camera, (ReplaySettings, RecordingSettings)):
         camera = camera.model_copy(update={"path": _anchor(camera.path, folder)})
     update: dict[str, object] = {"engines": engines, "camera": camera}
-    if config.recipe is not None:
-        update["recipe"] = _anchor(config.recipe, folder)
+    if config.recipe is not None and not config.recipe.startswith(SHIPPED):
+        update["recipe"] = str(_anchor(config.recipe, folder))
     return config.model_copy(update=update)
 
 
@@ -138,15 +139,24 @@ def _anchor(path: str | Path, folder: Path) -> Path:
 
 def engine_path(text: str) -> Path:
     """``shipped:gate`` → the manifest in engines/models; anything else is a path."""
+    return _shipped(text, "models", "engines")
+
+
+def _recipe_path(text: str) -> Path:
+    """``shipped:demo`` → the recipe in engines/recipes; anything else is a path."""
+    return _shipped(text, "recipes", "recipe")
+
+
+def _shipped(text: str, kind: str, key: str) -> Path:
     if not text.startswith(SHIPPED):
         return Path(text)
     import engines
 
-    folder = Path(engines.__file__).parent / "models"
+    folder = Path(engines.__file__).parent / kind
     path = folder / f"{text.removeprefix(SHIPPED)}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(SHIPPED + p.stem for p in folder.glob("*.yaml")))
-        raise ConfigError(f"engines: '{text}' is not shipped; known: {known}")
+        raise ConfigError(f"{key}: '{text}' is not shipped; known: {known}")
     return path
 
 

@@ -1,14 +1,25 @@
 """Line files: good ones, and every mistake with its line."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from edge.config import LineConfig, engine_path, example_path, load_line
 from edge.errors import ConfigError
+from engines.manifest import load_manifest
 
 DEMO = example_path("demo.yaml").read_text(encoding="utf-8")
+STEPS = """
+routing:
+  - up_to_m_per_s: 3.0
+    gate_good: 0.96
+    gate_defect: 0.9
+    classifier_good: 0.95
+"""
+OWN = re.sub(r"recipe: shipped:demo.*\n.*\n", STEPS, DEMO)
+"""The demo line with thresholds of its own."""
 
 
 def load(tmp_path: Path, text: str) -> LineConfig:
@@ -55,9 +66,9 @@ def test_the_examples_are_good(name: str) -> None:
     ],
 )
 def test_a_mistake_names_file_line_key_and_cure(tmp_path: Path, old: str, new: str, expected: str) -> None:
-    assert old in DEMO
+    assert old in OWN
     with pytest.raises(ConfigError, match=expected):
-        load(tmp_path, DEMO.replace(old, new))
+        load(tmp_path, OWN.replace(old, new))
 
 
 def test_a_missing_file_and_a_wrong_shape(tmp_path: Path) -> None:
@@ -71,12 +82,27 @@ def test_a_missing_file_and_a_wrong_shape(tmp_path: Path) -> None:
 
 
 def test_routing_steps_must_rise(tmp_path: Path) -> None:
-    steps = DEMO.replace(
-        "exposure:",
-        "  - {up_to_m_per_s: 1.0, gate_good: 0.9, gate_defect: 0.9, classifier_good: 0.9}\nexposure:",
-    )
+    step = "  - {up_to_m_per_s: 1.0, gate_good: 0.9, gate_defect: 0.9, classifier_good: 0.9}\n"
+    steps = OWN.replace(STEPS, STEPS + step)
     with pytest.raises(ConfigError, match=r"routing: .*each must be higher"):
         load(tmp_path, steps)
+
+
+def test_what_decides_is_said_once_and_somewhere(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="routing: here and in the recipe"):
+        load(tmp_path, DEMO + STEPS)
+    with pytest.raises(ConfigError, match="routing is missing; add its steps, or a recipe"):
+        load(tmp_path, OWN.replace(STEPS, ""))
+    with pytest.raises(ConfigError, match="recipe: 'shipped:nothing' is not shipped; known: shipped:demo"):
+        load(tmp_path, DEMO.replace("shipped:demo", "shipped:nothing"))
+    with pytest.raises(ConfigError, match=r"mine.yaml: cannot be read"):
+        load(tmp_path, DEMO.replace("shipped:demo", "mine.yaml"))
+
+
+def test_the_shipped_recipe_is_certified_for_the_shipped_engines() -> None:
+    config = load_line(example_path("demo.yaml"))
+    engines = {role: load_manifest(engine_path(f"shipped:{role}")).sha256 for role in ("gate", "classifier")}
+    assert config.certificate_state(engines) == "holds"
 
 
 def test_paths_start_at_the_line_file(tmp_path: Path) -> None:

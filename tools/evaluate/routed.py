@@ -22,7 +22,7 @@ PLC_WRITE_MS = 1.0
 
 
 class SpeedRow(Settings):
-    """One line speed. Shares and rates are of 1, times are ms of engine time."""
+    """One line speed. Shares and rates are of 1; latencies are ms of engine time on a real-time thread."""
 
     speed_m_per_s: float
     budget_ms: float
@@ -93,9 +93,9 @@ def route(
     """Routes all parts at one speed; without ``timing`` there is always time for the classifier."""
     looks = np.full(len(p), 2, np.uint8)
     if timing is not None:
-        # What took longer than p99.9 of the loop was this process waiting for a CPU, not the engine.
+        # What took longer was this process waiting for a CPU, not the engine.
         gate_ms = np.minimum(p.gate_ms, timing.gate_p999_ms)
-        prepare_ms = np.minimum(p.prepare_ms, np.quantile(p.prepare_ms, 0.99))
+        prepare_ms = np.minimum(p.prepare_ms, 3 * np.median(p.prepare_ms))
         left_ms = budget_ms(line, speed_m_per_s) - prepare_ms - gate_ms
         needed_ms = timing.classifier_p999_ms + PLC_WRITE_MS
         first_ms = np.minimum(p.classifier_ms, timing.classifier_p999_ms)
@@ -136,6 +136,7 @@ def speed_row(
     no_time = routed.reason == Reason.NO_TIME
     by_gate = (routed.route == Route.GATE) & ~no_time
     right = rejected == defective
+    most_looks = int(np.quantile(routed.looks, 0.999, method="higher"))
     return SpeedRow(
         speed_m_per_s=round(speed_m_per_s, 4),
         budget_ms=round(budget_ms(line, speed_m_per_s), 3),
@@ -157,16 +158,13 @@ def speed_row(
         no_time_share=_share(no_time, judged),
         retest_share=_share(routed.looks > 1, judged),
         guard_share=_share(~judged, np.ones(len(p), bool)),
-        latency_ms=round(float(routed.engine_ms[judged].mean()) if judged.any() else 0.0, 4),
-        latency_p999_ms=round(_p999_ms(routed, timing), 4),
+        latency_ms=round(_mean(timing.gate_ms + routed.looks * timing.classifier_ms, judged), 4),
+        latency_p999_ms=round(timing.gate_p999_ms + most_looks * timing.classifier_p999_ms, 4),
     )
 
 
-def _p999_ms(routed: Routed, timing: LineTiming) -> float:
-    """Of the engine time; longer than the loop's own p99.9 was this process waiting for a CPU."""
-    judged = routed.route != Route.NONE
-    most = timing.gate_p999_ms + routed.looks * timing.classifier_p999_ms
-    return float(np.quantile(np.minimum(routed.engine_ms, most)[judged], 0.999)) if judged.any() else 0.0
+def _mean(values: NDArray[np.floating], of: NDArray[np.bool_]) -> float:
+    return float(values[of].mean()) if of.any() else 0.0
 
 
 def _share(what: NDArray[np.bool_], of: NDArray[np.bool_]) -> float:
