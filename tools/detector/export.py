@@ -75,11 +75,8 @@ def export(net: Detector, path: Path) -> None:
 
 def float_nodes(path: Path) -> list[str]:
     """The last layer of every head, and what joins their outputs: these stay float32."""
-    return [
-        node.name
-        for node in onnx.load(path).graph.node
-        if "/out/" in node.name or (node.op_type == "Concat" and "/pan/" not in node.name)
-    ]
+    joins = ("/Concat", "/net/Concat")
+    return [node.name for node in onnx.load(path).graph.node if "/out/" in node.name or node.name in joins]
 
 
 def twin_engine(

@@ -130,8 +130,18 @@ def _on_manifest(options: Namespace) -> dict[str, object]:
     return report
 
 
+_OF_THIS_MACHINE = ("--work", "--out", "--threads")
+
+
 def _command() -> str:
-    return "python -m tools.detector.train " + shlex.join(sys.argv[1:])
+    """How to make it again; where this machine keeps its files does not belong there."""
+    given, kept = iter(sys.argv[1:]), []
+    for word in given:
+        if word in _OF_THIS_MACHINE:
+            next(given, None)
+        else:
+            kept.append(word)
+    return "python -m tools.detector.train " + shlex.join(kept)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+"""Figures of a detector gate on unseen twin parts: ``python -m tools.detector.evaluate GATE.yaml --report r.json``."""
+
+import json
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+from edge.errors import EdgeError
+from engines.errors import ManifestError
+from engines.manifest import load_manifest
+from tools.dataset import TEST
+from tools.detector.errors import DetectorError
+from tools.detector.measure import latencies_ms, measure
+from tools.detector.sets import twin_set
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; errors that a user can mend end with their message and status 1."""
+    parser = ArgumentParser(prog="python -m tools.detector.evaluate", description=__doc__)
+    parser.add_argument("manifest", type=Path, help="of a detector that was trained on twin parts")
+    parser.add_argument("--parts", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--report", type=Path, help="JSON")
+    parser.add_argument("--work", type=Path, help="keeps the rendered set here")
+    options = parser.parse_args(arguments)
+    try:
+        manifest = load_manifest(options.manifest)
+        if manifest.decoder is None:
+            raise DetectorError(f"{options.manifest}: has no 'decoder'; expected a detector")
+        size = (manifest.input.width, manifest.input.height)
+        measured = measure(manifest, twin_set(TEST, options.parts, options.seed, size, options.work))
+        report = measured.report() | {"latency_ms": round(latencies_ms([manifest])[0], 3)}
+        if options.report:
+            part = options.report.with_name(options.report.name + ".part")
+            part.write_text(json.dumps(report, indent=2), encoding="utf-8")
+            part.replace(options.report)
+    except (EdgeError, ManifestError, OSError) as error:
+        sys.exit(f"evaluate: {error}")
+    print(measured.card)
+    print(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()
