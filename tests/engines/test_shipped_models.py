@@ -5,8 +5,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from edge._core import PixelFormat, Preprocess
+from edge._core import BoxScores, PixelFormat, Preprocess
+from edge.inspection.engines import load_pair
 from engines.manifest import EngineManifest, load_manifest
+from tools.detector.metrics import mean_iou
 from tools.twin.parts import CLASSES, plan_parts
 from tools.twin.render import CameraModel, render
 
@@ -54,3 +56,27 @@ def test_a_shipped_engine_is_better_than_nine_in_ten_on_unseen_parts(role: str) 
     table = np.array(scores)
     np.testing.assert_allclose(table.sum(1), 1, atol=1e-4)
     assert (table.argmax(1) == labels).mean() > 0.9
+
+
+def test_the_shipped_detector_finds_parts_and_defects() -> None:
+    engine, _ = load_pair(MODELS / "gate_detector.yaml", None, 1)
+    boxes = engine.decoder
+    assert isinstance(boxes, BoxScores)
+    assert engine.manifest.model_path.stat().st_size <= MAX_BYTES["gate"]
+    preprocess, right, found, truth = preprocess_of(engine.manifest), [], [], []
+    scale = np.tile(
+        (CAMERA.width / engine.manifest.input.width, CAMERA.height / engine.manifest.input.height), 2
+    )
+    for spec in plan_parts(PARTS, 78, 0.65, ghost_share=0.06, namespace="unit test"):
+        part = render(spec, CAMERA)
+        pixels = part.pixels.reshape(-1)
+        preprocess.into(
+            pixels, CAMERA.width, CAMERA.height, CAMERA.width, PixelFormat.BAYER_RG8, engine.input
+        )
+        engine.run()
+        right.append(engine.scores[0].argmax() == spec.class_id)
+        if part.part_box is not None and boxes.part is not None:
+            found.append(scale * boxes.part[:4])
+            truth.append(part.part_box)
+    assert np.mean(right) > 0.95
+    assert mean_iou(np.array(found, np.float32), np.array(truth, np.float32)) > 0.9
