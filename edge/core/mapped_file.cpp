@@ -21,8 +21,8 @@ struct Descriptor {
 };
 
 uint8_t* map(int fd, size_t bytes, const std::string& path) {
-  // Every page now: a fault in the hot path costs more than the whole hand-over, and resident memory is flat from
-  // the start.
+  // Every page now: a fault in the hot path costs more than the whole hand-over, and resident memory is flat
+  // from the start.
   void* data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
   if (data == MAP_FAILED) throw CoreError(path + ": cannot be mapped: " + std::strerror(errno));
   return static_cast<uint8_t*>(data);
