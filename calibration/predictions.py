@@ -64,6 +64,8 @@ class LabelledFrame:
     speed_m_per_s: float = float("nan")
     part_box: tuple[float, float, float, float] | None = None
     """x1, y1, x2, y2 in frame pixels."""
+    defect_boxes: tuple[tuple[float, ...], ...] = ()
+    """(class id, x1, y1, x2, y2) of every defect."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,10 @@ def predict(
     view: _core.SecondView = _core.SecondView.NONE,
     brightness_wanted: float = 110.0,
     progress: Progress = lambda done: None,
+    after_gate: Callable[[LabelledFrame], None] = lambda frame: None,
 ) -> Predictions:
-    """Asks both engines about every frame; without a classifier its scores are NaN.
+    """Asks both engines about every frame; without a classifier its scores are NaN. ``after_gate`` may look at what the
+    gate left behind.
 
     Raises CalibrationError for no frames, or an engine that gives something else than scores.
     """
@@ -146,6 +150,7 @@ def predict(
         stats, prepare_ms = _prepare(gate, frame)
         sharpness = _core.sharpness(gate.preprocess, gate.engine.input)
         first, gate_ms = _ask(gate)
+        after_gate(frame)
         second, again, classifier_ms, again_ms = nothing, nothing, np.nan, np.nan
         if classifier is not None:
             _prepare(classifier, frame)

@@ -161,6 +161,7 @@ def main(argv: Sequence[str]) -> int:
             speeds=speeds,
             source=source,
             timing=pair.timing(),
+            boxes=pair.box_figures(),
         )
     except (CalibrationError, EdgeError, ManifestError, _core.CoreError) as error:
         print(f"edge evaluate: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ from edge.errors import ConfigError
 from edge.inspection.engines import load_pair, preprocess_of
 from edge.inspection.native import SECOND_VIEWS
 from engines.manifest import EngineManifest
+from tools.evaluate.boxes import BoxJudge
 
 console = Console(stderr=True)
 
@@ -56,6 +57,11 @@ class Pair:
         self.classifier_manifest: EngineManifest = second.manifest
         roi = line.camera.roi
         clock = time.thread_time_ns if line.engines.threads == 1 else time.perf_counter_ns
+        self._boxes = (
+            BoxJudge(first.decoder, first.manifest, roi)
+            if isinstance(first.decoder, _core.BoxScores)
+            else None
+        )
         self._gate = Judge(preprocess_of(first.manifest, roi), first, clock)
         self._classifier = Judge(preprocess_of(second.manifest, roi), second, clock)
 
@@ -63,6 +69,14 @@ class Pair:
     def hashes(self) -> dict[str, str]:
         """Role → SHA-256 of the model."""
         return {"gate": self.gate_manifest.sha256, "classifier": self.classifier_manifest.sha256}
+
+    def box_figures(self) -> tuple[float | None, float | None]:
+        """IoU of the part and mAP at 0.5 over the frames asked about; None for a gate without boxes."""
+        if self._boxes is None:
+            return None, None
+        manifest = self.gate_manifest
+        others = (manifest.good_class, manifest.empty_class)
+        return self._boxes.figures([i for i, name in enumerate(manifest.classes) if name not in others])
 
     def ask(self, frames: Iterable[LabelledFrame], total: int, what: str, view: str) -> Predictions:
         """Predictions with the second look ``view`` of every part."""
@@ -76,6 +90,7 @@ class Pair:
                 self._classifier,
                 view=SECOND_VIEWS[view],
                 brightness_wanted=self.line.retest.brightness_mean,
+                after_gate=self._boxes.add if self._boxes else lambda frame: None,
                 progress=_every(20, lambda done: bar.update(task, completed=done)),
             )
 

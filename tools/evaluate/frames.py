@@ -76,6 +76,7 @@ def _render(specs: Sequence[PartSpec]) -> list[LabelledFrame]:
                 spec.exposure_ev,
                 spec.severity,
                 part_box=rendered.part_box,
+                defect_boxes=tuple(rendered.boxes),
             )
         )
     return frames

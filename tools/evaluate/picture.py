@@ -109,15 +109,16 @@ def draw(speeds: Sequence[SpeedSummary], path: Path) -> None:
 def markdown(speeds: Sequence[SpeedSummary]) -> str:
     """The same as a table."""
     lines = [
-        "| m/s | budget ms | gate settles | engines, of classifier for all | accuracy | escapes | ≤ (95 %) | overkill "
-        "| no time |",
+        "| m/s | budget ms | gate settles | engines, of classifier for all | accuracy, hybrid / classifier | escapes "
+        "| ≤ (95 %) | overkill | no time |",
         "| --- " * 9 + "|",
     ]
     for s in speeds:
         kills = [row.overkill_rate for row in s.rows]
         lines.append(
             f"| {s.speed_m_per_s:g} | {s.mean('budget_ms'):.1f} | {100 * s.mean('gate_share'):.1f} % | "
-            f"{100 * s.mean('mean_engine_ratio'):.1f} % | {100 * s.mean('accuracy'):.2f} % | "
+            f"{100 * s.mean('mean_engine_ratio'):.1f} % | {100 * s.mean('accuracy'):.2f} / "
+            f"{100 * s.mean('classifier_accuracy'):.2f} % | "
             f"{s.escapes} of {s.defective} | {100 * s.escape_upper:.4f} % | "
             f"{100 * s.mean('overkill_rate'):.2f} % ({100 * min(kills):.2f}–{100 * max(kills):.2f}) | "
             f"{100 * s.mean('no_time_share'):.2f} % |"

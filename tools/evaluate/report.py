@@ -95,6 +95,7 @@ def evaluate(
     speeds: Sequence[float],
     source: str,
     timing: LineTiming,
+    boxes: tuple[float | None, float | None],
 ) -> Evaluation:
     """All figures; the speed rows in the order of ``speeds``."""
     usual = np.abs(p.exposure_ev) <= USUAL_EV
@@ -119,6 +120,8 @@ def evaluate(
         gate=GateFigures(
             accuracy=round(float((p.gate.argmax(1) == p.class_id).mean()), 6),
             per_class=_per_class(p.gate.argmax(1) == p.class_id, p, gate),
+            box_iou=boxes[0],
+            map50=boxes[1],
         ),
         hybrid=HybridFigures(accuracy=own.accuracy),
         defective=own.defective,

@@ -30,6 +30,7 @@ class SpeedRow(Settings):
     gate_share: float
     mean_engine_ratio: float
     accuracy: float
+    classifier_accuracy: float
     verdict_accuracy: float
     defective: int
     escapes: int
@@ -147,6 +148,7 @@ def speed_row(
             4,
         ),
         accuracy=_share(routed.called == p.class_id, judged),
+        classifier_accuracy=_share(p.classifier.argmax(1) == p.class_id, judged),
         verdict_accuracy=_share(right | (empty & (routed.verdict != Verdict.PASS)), np.ones(len(p), bool)),
         defective=int(defective.sum()),
         escapes=escapes,
