@@ -61,9 +61,14 @@ class Detector {
     int32_t class_id;
   };
 
+  struct RowNews {
+    bool fine, any;
+  };
+
   static bool better(const Candidate& a, const Candidate& b);
   bool sound(const float* raw) const;
-  bool scores_of(const float* row);
+  RowNews scores_of(const float* row);
+  void look_at(uint32_t location);
   void offer(const Candidate& candidate);
   void suppress(const float* raw);
   Detection box_of(const float* row, const Place& place, float score, int32_t class_id) const;
@@ -71,7 +76,8 @@ class Detector {
   DetectorSettings settings_;
   size_t outputs_ = 0;
   std::vector<Place> places_;
-  std::vector<float> scores_;  // of the location in work
+  std::vector<float> scores_;       // of the location in work
+  std::vector<float> best_scores_;  // per class, so far
   std::vector<Candidate> candidates_, best_candidate_;
   std::vector<Detection> kept_, best_;
 };
