@@ -99,9 +99,14 @@ def test_what_decides_is_said_once_and_somewhere(tmp_path: Path) -> None:
         load(tmp_path, DEMO.replace("shipped:demo", "mine.yaml"))
 
 
-def test_the_shipped_recipe_is_certified_for_the_shipped_engines() -> None:
-    config = load_line(example_path("demo.yaml"))
-    engines = {role: load_manifest(engine_path(f"shipped:{role}")).sha256 for role in ("gate", "classifier")}
+@pytest.mark.parametrize(("recipe", "gate"), [("demo", "gate"), ("demo_detector", "gate_detector")])
+def test_a_shipped_recipe_is_certified_for_its_engines(tmp_path: Path, recipe: str, gate: str) -> None:
+    text = DEMO.replace("shipped:demo", f"shipped:{recipe}").replace("shipped:gate", f"shipped:{gate}")
+    config = load(tmp_path, text)
+    engines = {
+        role: load_manifest(engine_path(name)).sha256
+        for role, name in (("gate", config.engines.gate), ("classifier", str(config.engines.classifier)))
+    }
     assert config.certificate_state(engines) == "holds"
 
 
