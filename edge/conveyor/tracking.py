@@ -90,7 +90,12 @@ class ShiftRegister:
         return self._belt.doubt is not Doubt.NONE or part.position_mm <= self._blind_until_mm
 
     def enter(self, part_id: int, encoder_count: int, stamp_ns: int) -> Part | None:
-        """A part at its trigger, with the verdict reject. None when the register is full."""
+        """A part at its trigger, with the verdict reject. None when the register is full.
+
+        A part that is there already stays as it is: its verdict may have been read before its trigger.
+        """
+        if part_id in self._parts:
+            return self._parts[part_id]
         if len(self._parts) >= self._capacity:
             return None
         position_mm = self._belt.trigger_position_mm(encoder_count, stamp_ns)

@@ -181,7 +181,7 @@ class Actuation:
 
     def _enter(self, part_id: int, encoder_count: int, stamp_ns: int) -> Part | None:
         part = self._register.enter(part_id, encoder_count, stamp_ns)
-        if self._handshake:
+        if self._handshake and part_id > self._last_part_id:
             self._handshake.trigger(part_id)
         self._last_part_id = max(self._last_part_id, part_id)
         if part is None:

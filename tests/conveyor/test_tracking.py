@@ -99,6 +99,14 @@ def test_blind_start_rejects_what_was_under_way():
     assert abs(register.next_event_ns(110 * MS, TIMEOUT_NS) - 512 * MS) < 0.1 * MS
 
 
+def test_a_trigger_that_comes_behind_its_verdict_changes_nothing():
+    register = make()
+    register.settle(register.enter(1, 0, 0), Verdict.PASS, Reason.NONE)
+    assert register.enter(1, 0, 0).passes
+    assert [part.part_id for part in register.retire(900 * MS)] == [1]
+    assert len(register) == 0
+
+
 def test_belt_that_stands_still_moves_no_part():
     belt = EncoderBelt(ConveyorSettings(m_per_s=1.0), 0)
     belt.update(0, 0, 0)
