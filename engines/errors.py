@@ -7,3 +7,23 @@ class ManifestError(Exception):
 
 class QuantizeError(Exception):
     """A graph that cannot be quantised, or a calibration set that is empty."""
+
+
+class PlanError(Exception):
+    """A precision plan that cannot be read or does not fit its model."""
+
+
+class CalibrationError(Exception):
+    """A calibration set, a range or a cache that must not be used."""
+
+
+class GraphError(Exception):
+    """An ONNX file that no engine can be made of."""
+
+
+class BuildError(Exception):
+    """TensorRT is missing, has no driver or GPU, or refused to build or run."""
+
+
+class StoreError(Exception):
+    """An engine that the store must not take, or must not hand out."""

@@ -1,0 +1,173 @@
+"""Ranges of activations: measured, as JSON, and as TensorRT's calibration cache."""
+
+import json
+import re
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from engines.entropy import AbsHistogram, Method
+from engines.errors import CalibrationError
+from engines.graph import initializers, input_name, input_shape
+
+_CACHE_LINE = re.compile(r"^(.+): ([0-9a-fA-F]{8})$")
+_DEAD_AMAX = 1.0  # any range represents a tensor that is always zero
+
+
+@dataclass(frozen=True)
+class Range:
+    """Extremes seen, and the |x| at which INT8 clips."""
+
+    low: float
+    high: float
+    amax: float
+
+    @property
+    def scale(self) -> float:
+        """Symmetric INT8: amax / 127."""
+        return self.amax / 127
+
+
+@dataclass(frozen=True)
+class Scales:
+    """One calibration of one graph."""
+
+    method: str
+    pictures: int
+    ranges: dict[str, Range]
+    dead: tuple[str, ...] = ()
+    """Tensors that were zero on every picture."""
+
+    def to_json(self) -> str:
+        """Exact in float64."""
+        return json.dumps(asdict(self), indent=1)
+
+    @staticmethod
+    def from_json(text: str, where: str = "scales") -> "Scales":
+        """Raises CalibrationError: not JSON, missing keys, a scale that is not positive and finite."""
+        try:
+            data = json.loads(text)
+            ranges = {name: Range(**item) for name, item in data["ranges"].items()}
+            scales = Scales(str(data["method"]), int(data["pictures"]), ranges, tuple(data["dead"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise CalibrationError(f"{where}: not scales ({error}); run 'edge engines calibrate'") from error
+        bad = [name for name, item in ranges.items() if not (np.isfinite(item.amax) and item.amax > 0)]
+        if bad:
+            raise CalibrationError(
+                f"{where}: range of {bad[:3]} is not positive; run 'edge engines calibrate'"
+            )
+        return scales
+
+
+def calibrate(
+    model: onnx.ModelProto,
+    batches: Iterable[NDArray[np.float32]],
+    method: Method,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> Scales:
+    """Runs every picture through the float graph once and chooses a range per activation.
+
+    ``batches`` are float32 of the input's shape. Memory does not grow with their number.
+    Raises CalibrationError: wrong shape, no pictures, NaN.
+    """
+    histograms, count = collect(model, batches, progress)
+    return choose_scales(histograms, count, method)
+
+
+def collect(
+    model: onnx.ModelProto,
+    batches: Iterable[NDArray[np.float32]],
+    progress: Callable[[int], None] = lambda _count: None,
+) -> tuple[dict[str, AbsHistogram], int]:
+    """Histograms of the input and of every float activation, and the number of pictures."""
+    name, shape = input_name(model), input_shape(model)
+    session, names = _observed(model)
+    histograms = {tensor: AbsHistogram() for tensor in (name, *names)}
+    count = 0
+    for batch in batches:
+        if batch.shape != shape or batch.dtype != np.float32:
+            raise CalibrationError(
+                f"calibration picture {count}: {batch.dtype} of shape {batch.shape}, the model takes float32 {shape}; "
+                "resize the pictures with the preprocess of the line"
+            )
+        for tensor, values in zip((name, *names), (batch, *session.run(names, {name: batch})), strict=True):
+            try:
+                histograms[tensor].add(values)
+            except CalibrationError as error:
+                raise CalibrationError(f"calibration picture {count}, tensor '{tensor}': {error}") from error
+        count += 1
+        progress(count)
+    if count == 0:
+        raise CalibrationError("no calibration picture; expected at least one, better 500")
+    return histograms, count
+
+
+def choose_scales(histograms: dict[str, AbsHistogram], pictures: int, method: Method) -> Scales:
+    """The same histograms serve all three methods."""
+    dead = tuple(name for name, histogram in histograms.items() if histogram.amax == 0)
+    ranges = {
+        name: Range(item.low, item.high, item.choose(method) or _DEAD_AMAX)
+        for name, item in histograms.items()
+    }
+    return Scales(method, pictures, ranges, dead)
+
+
+def cache_text(scales: Scales, version: str) -> str:
+    """TensorRT's calibration cache; ``version`` is four or five digits, such as ``8502`` or ``100300``."""
+    lines = [f"TRT-{version}-EntropyCalibration2"]
+    lines += [
+        f"{name}: {struct.pack('>f', item.scale).hex()}" for name, item in sorted(scales.ranges.items())
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def parse_cache(text: str, where: str = "cache") -> dict[str, float]:
+    """Scale by tensor. Raises CalibrationError with the line that is wrong."""
+    lines = text.splitlines()
+    if not lines or not re.fullmatch(r"TRT-\d+-\w+", lines[0]):
+        raise CalibrationError(
+            f"{where}:1: found {lines[:1]}, expected 'TRT-<version>-EntropyCalibration2'; write the cache again"
+        )
+    scales = {}
+    for number, line in enumerate(lines[1:], 2):
+        match = _CACHE_LINE.match(line)
+        if not match:
+            raise CalibrationError(f"{where}:{number}: found {line!r}, expected 'tensor: 8 hex digits'")
+        scales[match[1]] = float(struct.unpack(">f", bytes.fromhex(match[2]))[0])
+    return scales
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes beside the target and renames, so that no reader sees half a file."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _observed(model: onnx.ModelProto) -> tuple[ort.InferenceSession, list[str]]:
+    """A session that also gives every float activation."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(onnx.shape_inference.infer_shapes(model))
+    constant = initializers(copy)
+    types = {item.name: item for item in (*copy.graph.value_info, *copy.graph.output)}
+    made = [name for node in copy.graph.node for name in node.output if name and name not in constant]
+    names = [
+        name
+        for name in made
+        if name in types and types[name].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    ]
+    given = {item.name for item in copy.graph.output}
+    copy.graph.output.extend(types[name] for name in names if name not in given)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(copy.SerializeToString(), options, ["CPUExecutionProvider"]), names
