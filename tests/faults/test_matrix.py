@@ -10,7 +10,7 @@ NOTHING = Counts(0, 0, 0, 0, 0, 0)
 
 
 COSTS_PASSES = {
-    "slow_5_pulse": "with the handshake on, 4 of 30 verdicts go unconfirmed and 16 to 19 parts pass; more than 20 wanted",
+    "slow_5_pulse": "with the handshake on 4 of 30 verdicts go unconfirmed, 16 to 19 parts pass; more than 20 wanted",
     "split_pulse": "19 or 20 parts pass; more than 20 wanted",
     "two_masters": "no part passes while the second master's heartbeats are seen, nor afterwards",
 }
