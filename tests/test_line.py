@@ -238,7 +238,7 @@ def test_a_port_in_use_and_a_bad_engine_are_said_clearly(bench: Bench) -> None:
     assert "in use" in output
     (bench.folder / "gate.yaml").write_text("schema: 1\nname: gate\n", encoding="utf-8")
     (bench.folder / "bad.yaml").write_text(
-        text.replace("gate: shipped:gate", "gate: gate.yaml"), encoding="utf-8"
+        text.replace("gate: shipped:gate_detector", "gate: gate.yaml"), encoding="utf-8"
     )
     output = bench.run("check", "bad.yaml", code=2)
     assert "gate.yaml" in output and "sha256" in output
