@@ -203,19 +203,7 @@ def soak(folder: Path, parts: int = 100_000, mode: str = "tracked", seed: int = 
         records = _run_belt(line, plc)
         over.set()
         spoiler.join()
-        try:
-            until(lambda: line.status.parts_ended >= parts, 5)
-        except AssertionError:
-            s = line.status
-            print(
-                s.parts_ended,
-                s.parts_tracked,
-                s.speed_um_per_s,
-                s.plc_connected,
-                s.line_ready,
-                line.words()[-1500:],
-                file=sys.stderr,
-            )
+        until(lambda: line.status.parts_ended >= parts, 5)
         records += line.final_records()
         facts = {
             "unconfirmed": line.status.plc_unconfirmed,

@@ -19,11 +19,3 @@ class CalibrationError(Exception):
 
 class GraphError(Exception):
     """An ONNX file that no engine can be made of."""
-
-
-class BuildError(Exception):
-    """TensorRT is missing, has no driver or GPU, or refused to build or run."""
-
-
-class StoreError(Exception):
-    """An engine that the store must not take, or must not hand out."""

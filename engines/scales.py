@@ -5,7 +5,6 @@ import re
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -141,16 +140,6 @@ def parse_cache(text: str, where: str = "cache") -> dict[str, float]:
             raise CalibrationError(f"{where}:{number}: found {line!r}, expected 'tensor: 8 hex digits'")
         scales[match[1]] = float(struct.unpack(">f", bytes.fromhex(match[2]))[0])
     return scales
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes beside the target and renames, so that no reader sees half a file."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content.encode() if isinstance(content, str) else content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _observed(model: onnx.ModelProto) -> tuple[ort.InferenceSession, list[str]]:

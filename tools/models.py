@@ -29,7 +29,7 @@ def _basic(inputs: int, outputs: int, stride: int) -> nn.Module:
     return _Residual(body, inputs, outputs, stride)
 
 
-class _Head(nn.Module):
+class PooledHead(nn.Module):
     """Mean and maximum over the picture, then logits: a mean alone drowns a crack of a few cells."""
 
     def __init__(self, inputs: int, classes: int) -> None:
@@ -39,6 +39,7 @@ class _Head(nn.Module):
         self.fc = nn.Linear(2 * inputs, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        """N×C×H×W feature maps to N×classes logits."""
         pooled = torch.cat((self.mean(x), self.peak(x)), 1).flatten(1)
         logits: Tensor = self.fc(pooled)
         return logits
@@ -55,7 +56,7 @@ def _narrow_net(widths: tuple[int, int, int, int, int], classes: int) -> nn.Modu
         _basic(b, c, 1),
         _basic(c, d, 2),
         _basic(d, e, 2),
-        _Head(e, classes),
+        PooledHead(e, classes),
     )
 
 

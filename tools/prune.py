@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.errors import EdgeError
-from engines.errors import ManifestError, QuantizeError
+from engines.whole_file import write_whole
 from tools import measure
+from tools.command import run_job
 from tools.dataset import CALIBRATION, TEST, TRAIN, VALIDATION, normalise
 from tools.pruning.cut import macs_and_weights, stage_channels
 from tools.pruning.stages import Plan, Pruning
@@ -33,13 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    try:
-        report = run(options)
-    except (EdgeError, ManifestError, QuantizeError, OSError) as error:
-        sys.exit(f"prune: {error}")
-    except KeyboardInterrupt:
-        sys.exit("prune: stopped; start the same command again to go on with the round it was in")
-    print(json.dumps(report, indent=2))
+    run_job("prune", lambda: run(options), resume="with the round it was in")
 
 
 def _parser() -> ArgumentParser:
@@ -102,9 +96,7 @@ def run(options: Namespace) -> dict[str, Any]:
             )
         for kind, path in zip(("fp32", "int8"), graphs["after"], strict=True):
             path.replace(options.work / f"{kind}.onnx")
-    unfinished = options.work / "unfinished-report.json"
-    unfinished.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(options.work / "report.json")
+    write_whole(options.work / "report.json", json.dumps(report, indent=2) + "\n")
     _picture(report, options.work / "pruning.png")
     return report
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from edge.errors import EdgeError
-from engines.errors import ManifestError, QuantizeError
+from engines.whole_file import write_whole
 from tools import measure
+from tools.command import run_job
 from tools.dataset import CALIBRATION, TEST, TRAIN, VALIDATION, normalise
 from tools.training import export, pictures
 from tools.training.augment import Augmentation
@@ -36,13 +36,11 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    try:
-        report = train_on_manifest(options) if options.manifest else train_on_twin(options)
-    except (EdgeError, ManifestError, QuantizeError, OSError) as error:
-        sys.exit(f"train: {error}")
-    except KeyboardInterrupt:
-        sys.exit("train: stopped; start the same command again to go on from the last checkpoint")
-    print(json.dumps(report, indent=2))
+    run_job(
+        "train",
+        lambda: train_on_manifest(options) if options.manifest else train_on_twin(options),
+        resume="from the last checkpoint",
+    )
 
 
 def _parser() -> ArgumentParser:
@@ -199,9 +197,7 @@ def _report(
         "training_seconds": round(trained.seconds, 1),
         "history": fitted.history,
     }
-    unfinished = work / "unfinished-report.json"
-    unfinished.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(work / "report.json")
+    write_whole(work / "report.json", json.dumps(report, indent=2) + "\n")
     return {key: value for key, value in report.items() if key != "history"}
 
 

@@ -14,6 +14,7 @@ from edge._core import set_fifo_priority
 from edge.plc.link import Link
 from edge.plc.registers import PROTOCOL_VERSION, STATUS, encode
 from edge.plc.settings import PlcSettings
+from engines.whole_file import write_whole
 
 FIFO_PRIORITY = 60
 MEAN_PAUSE_S = 0.004
@@ -188,6 +189,4 @@ def words(report: LatencyReport) -> str:
 
 def save(report: LatencyReport, path: Path) -> None:
     """Whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    temporary.rename(path)
+    write_whole(path, report.model_dump_json(indent=2) + "\n")

@@ -27,9 +27,9 @@ from pymodbus.pdu.register_message import (
 
 from edge._core import PlcResult
 from edge.errors import PlcError
+from edge.plc.backoff import BackOff
 from edge.plc.settings import PlcSettings
 
-FIRST_PAUSE_NS = 10_000_000
 AWAKE_NS = 300_000
 MBAP_BYTES = 7
 READS: dict[int, type[ReadHoldingRegistersRequest | ReadInputRegistersRequest]] = {
@@ -63,7 +63,7 @@ class Reply:
         return self.result is PlcResult.ACKED
 
 
-class _BadReplyError(Exception):
+class BadReplyError(Exception):
     """The peer answered something that is no answer to the request."""
 
 
@@ -158,8 +158,7 @@ class ModbusTcpLink:
         self._framer = FramerSocket(DecodePDU(False))
         self._socket: socket.socket | None = None
         self.state = LinkState.CLOSED
-        self._attempt_ns = 0
-        self._pause_ns = 0
+        self._back_off = BackOff(settings.reconnect_max_ms)
         self._transaction = 0
         self.opened = 0
         self.last_error = ""
@@ -172,17 +171,17 @@ class ModbusTcpLink:
 
     def service(self, now_ns: int) -> int:
         """Takes the connection one step further without waiting; returns when it wants to be called again."""
-        if self.state is LinkState.CLOSED and now_ns >= self._attempt_ns:
+        if self.state is LinkState.CLOSED and now_ns >= self._back_off.due_ns:
             self._begin(now_ns)
         if self.state is LinkState.CONNECTING:
             self._poll_connect(now_ns)
         if self.state is LinkState.CONNECTING:
             return now_ns + 2_000_000
-        return self._attempt_ns if self.state is LinkState.CLOSED else now_ns + 1_000_000_000
+        return self._back_off.due_ns if self.state is LinkState.CLOSED else now_ns + 1_000_000_000
 
     def confirm(self) -> None:
         """The PLC has answered sense: the next loss starts with the shortest pause again."""
-        self._pause_ns = 0
+        self._back_off.reset()
 
     def write_registers(self, address: int, values: list[int], deadline_ns: int) -> Reply:
         """Function 16; the echo of address and count is checked."""
@@ -216,9 +215,7 @@ class ModbusTcpLink:
             self._socket = None
         self.last_error = reason
         self.state = LinkState.CLOSED
-        self._attempt_ns = time.monotonic_ns() + self._pause_ns
-        limit_ns = int(self._settings.reconnect_max_ms * 1e6)
-        self._pause_ns = min(max(2 * self._pause_ns, FIRST_PAUSE_NS), limit_ns)
+        self._back_off.lost(time.monotonic_ns())
 
     def _begin(self, now_ns: int) -> None:
         family, address = self._target
@@ -262,13 +259,13 @@ class ModbusTcpLink:
             sent_ns = time.monotonic_ns()
             # One request at a time into an empty buffer: a short send means that the peer no longer reads.
             if self._socket.send(frame) != len(frame):
-                raise _BadReplyError("the PLC no longer reads")
+                raise BadReplyError("the PLC no longer reads")
             answer, ack_ns = self._receive(self._socket, deadline_ns)
             return self._judge(request, answer, sent_ns, ack_ns)
         except TimeoutError:
             self.close("no answer within the time allowed")
             return Reply(PlcResult.TIMEOUT, sent_ns)
-        except (OSError, _BadReplyError) as error:
+        except (OSError, BadReplyError) as error:
             self.close(str(error))
             return Reply(PlcResult.DISCONNECTED, sent_ns)
 
@@ -277,7 +274,7 @@ class ModbusTcpLink:
             data = sock.recv(MAX_ADU_BYTES)
         except BlockingIOError:
             return
-        raise _BadReplyError("bytes that nobody asked for" if data else "the PLC closed the connection")
+        raise BadReplyError("bytes that nobody asked for" if data else "the PLC closed the connection")
 
     def _frame(self, request: ModbusPDU) -> bytes:
         self._transaction = self._transaction % 0xFFFF + 1
@@ -295,7 +292,7 @@ class ModbusTcpLink:
             chunk = sock.recv(MAX_ADU_BYTES)
             ack_ns = time.monotonic_ns()
             if not chunk:
-                raise _BadReplyError("the PLC closed the connection")
+                raise BadReplyError("the PLC closed the connection")
             data += chunk
             if (frame := self._split(data)) is not None:
                 return frame, ack_ns
@@ -307,32 +304,32 @@ class ModbusTcpLink:
             pass
 
     def _split(self, data: bytes) -> bytes | None:
-        """The frame once it is complete. Raises _BadReplyError as soon as it cannot be the awaited one."""
+        """The frame once it is complete. Raises BadReplyError as soon as it cannot be the awaited one."""
         if len(data) < MBAP_BYTES:
             return None
         transaction, protocol, length, unit = struct.unpack(">HHHB", data[:MBAP_BYTES])
         if protocol != 0 or not 2 <= length <= MAX_ADU_BYTES - 6:
-            raise _BadReplyError("an answer that is not Modbus TCP")
+            raise BadReplyError("an answer that is not Modbus TCP")
         if transaction != self._transaction or unit != self._settings.unit_id:
-            raise _BadReplyError(
+            raise BadReplyError(
                 f"an answer to transaction {transaction} of unit {unit}; "
                 f"expected transaction {self._transaction} of unit {self._settings.unit_id}"
             )
         if len(data) > 6 + length:
-            raise _BadReplyError("more bytes than the answer has")
+            raise BadReplyError("more bytes than the answer has")
         return data[MBAP_BYTES:] if len(data) == 6 + length else None
 
     def _judge(self, request: ModbusPDU, frame: bytes, sent_ns: int, ack_ns: int) -> Reply:
         try:
             response = self._framer.decoder.decode(frame)
         except (ModbusException, ValueError, IndexError, struct.error) as error:
-            raise _BadReplyError(f"an answer that cannot be read: {error}") from error
+            raise BadReplyError(f"an answer that cannot be read: {error}") from error
         if response is None:
-            raise _BadReplyError("an answer that cannot be read")
+            raise BadReplyError("an answer that cannot be read")
         if response.function_code == request.function_code | 0x80:
             return Reply(PlcResult.REFUSED, sent_ns, ack_ns, exception_code=response.exception_code)
         if response.function_code != request.function_code or not _answers(request, response):
-            raise _BadReplyError("an answer to another request")
+            raise BadReplyError("an answer to another request")
         if isinstance(request, ReadCoilsRequest):
             return Reply(PlcResult.ACKED, sent_ns, ack_ns, tuple(map(int, response.bits[: request.count])))
         return Reply(PlcResult.ACKED, sent_ns, ack_ns, tuple(response.registers))

@@ -382,16 +382,13 @@ class Actuation:
     def _line_fault(self, now: int) -> FaultCode:
         if now < self._foreign_until_ns:
             return FaultCode.FOREIGN_MASTER
-        if self._belt.doubt is not Doubt.NONE:
-            if self._belt.doubt is not self._told_doubt:
-                log.error(
-                    "nobody knows where the parts are, everything is rejected: %s", self._belt.doubt.value
-                )
-            self._told_doubt = self._belt.doubt
-            # On a belt that stands READY stays: it must be allowed to move before it can be believed again.
-            if self._belt.speed_m_per_s > 0 and self._belt.doubt in {Doubt.MISMATCH, Doubt.IMPOSSIBLE_SPEED}:
-                return FaultCode.TRACKING_LOST
-        self._told_doubt = self._belt.doubt
+        doubt = self._belt.doubt
+        if doubt not in {Doubt.NONE, self._told_doubt}:
+            log.error("nobody knows where the parts are, everything is rejected: %s", doubt.value)
+        self._told_doubt = doubt
+        # On a belt that stands READY stays: it must be allowed to move before it can be believed again.
+        if self._belt.speed_m_per_s > 0 and doubt in {Doubt.MISMATCH, Doubt.IMPOSSIBLE_SPEED}:
+            return FaultCode.TRACKING_LOST
         return self._handshake.line_fault if self._handshake else FaultCode.NONE
 
     def _watch_camera(self, now: int) -> None:

@@ -18,7 +18,8 @@ from serial.rs485 import RS485Settings
 
 from edge._core import PlcResult
 from edge.errors import PlcError
-from edge.plc.link import FIRST_PAUSE_NS, LinkState, Reply
+from edge.plc.backoff import BackOff
+from edge.plc.link import BadReplyError, LinkState, Reply
 from edge.plc.settings import PlcSettings, SerialSettings
 
 MAX_ADU_BYTES = 256
@@ -26,10 +27,6 @@ NOISE_BYTES = 2
 """An adapter that switches its driver late or early puts up to so many wrong bytes before an answer."""
 PROBE_WORDS = (1, 2, 3, 4, 5, 6, 7)
 """Lengths of the reads that prove that the line is in step; the blocks are read in other lengths."""
-
-
-class _BadReplyError(Exception):
-    """What came is no answer to the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +49,7 @@ class ModbusRtuLink:
         self._serial: SerialSettings = settings.serial
         self._port: serial.Serial | None = None
         self.state = LinkState.CLOSED
-        self._attempt_ns = 0
-        self._pause_ns = 0
+        self._back_off = BackOff(settings.reconnect_max_ms)
         self._quiet_until_ns = 0
         self._probe = 0
         self._last_byte_ns = 0
@@ -71,17 +67,17 @@ class ModbusRtuLink:
 
     def service(self, now_ns: int) -> int:
         """Opens the line, waits until it is quiet, proves that it is in step; never longer than one time-out."""
-        if self.state is LinkState.CLOSED and now_ns >= self._attempt_ns:
+        if self.state is LinkState.CLOSED and now_ns >= self._back_off.due_ns:
             self._open(now_ns)
         if self.state is LinkState.CONNECTING and now_ns >= self._quiet_until_ns:
             self._prove()
         if self.state is LinkState.OPEN:
             return now_ns + 1_000_000_000
-        return self._quiet_until_ns if self.state is LinkState.CONNECTING else self._attempt_ns
+        return self._quiet_until_ns if self.state is LinkState.CONNECTING else self._back_off.due_ns
 
     def confirm(self) -> None:
         """The PLC has answered sense: the next loss starts with the shortest pause again."""
-        self._pause_ns = 0
+        self._back_off.reset()
 
     def rehearse(self, address: int, values: list[int]) -> None:
         """Nothing to gain: a character on the wire takes longer."""
@@ -130,9 +126,7 @@ class ModbusRtuLink:
             self._port = None
         self.last_error = reason
         self.state = LinkState.CLOSED
-        self._attempt_ns = time.monotonic_ns() + self._pause_ns
-        limit_ns = int(self._settings.reconnect_max_ms * 1e6)
-        self._pause_ns = min(max(2 * self._pause_ns, FIRST_PAUSE_NS), limit_ns)
+        self._back_off.lost(time.monotonic_ns())
 
     @property
     def _unit(self) -> bytes:
@@ -199,7 +193,7 @@ class ModbusRtuLink:
         except TimeoutError:
             self._out_of_step("no answer within the time allowed")
             return Reply(PlcResult.TIMEOUT, sent_ns)
-        except _BadReplyError as error:
+        except BadReplyError as error:
             self._out_of_step(str(error))
             return Reply(PlcResult.DISCONNECTED, sent_ns)
         except (OSError, serial.SerialException) as error:
@@ -215,7 +209,7 @@ class ModbusRtuLink:
     def _expect_silence(self, port: serial.Serial) -> None:
         if port.in_waiting:
             port.reset_input_buffer()
-            raise _BadReplyError("bytes that nobody asked for")
+            raise BadReplyError("bytes that nobody asked for")
 
     def _send(self, port: serial.Serial, frame: bytes) -> None:
         toggle = self._serial.rts == "toggle"
@@ -243,7 +237,7 @@ class ModbusRtuLink:
             data += chunk
             if echo and len(data) >= len(echo):
                 if not data.startswith(echo):
-                    raise _BadReplyError("no echo of the request; set plc.serial.echo to false")
+                    raise BadReplyError("no echo of the request; set plc.serial.echo to false")
                 data, echo = data[len(echo) :], b""
             if not echo and (answer := _answer(data, expected)) is not None:
                 return answer, self._last_byte_ns
@@ -258,7 +252,7 @@ class ModbusRtuLink:
 
 
 def _answer(data: bytes, expected: Expected) -> bytes | None:
-    """The answer once it is whole, behind at most two bytes of noise. Raises _BadReplyError for anything else."""
+    """The answer once it is whole, behind at most two bytes of noise. Raises BadReplyError for anything else."""
     refusal = Expected(bytes((expected.head[0], expected.head[1] | 0x80)), 5)
     pending = False
     for skip in range(min(NOISE_BYTES, len(data)) + 1):
@@ -270,11 +264,11 @@ def _answer(data: bytes, expected: Expected) -> bytes | None:
             if len(rest) < form.size:
                 pending = True
             elif len(rest) > form.size:
-                raise _BadReplyError("more bytes than the answer has")
+                raise BadReplyError("more bytes than the answer has")
             elif FramerRTU.compute_CRC(rest[:-2]).to_bytes(2, "big") == rest[-2:]:
                 return rest
     if not pending:
-        raise _BadReplyError("an answer that does not fit the request, or whose checksum is wrong")
+        raise BadReplyError("an answer that does not fit the request, or whose checksum is wrong")
     return None
 
 

@@ -1,6 +1,5 @@
 """From a finished run to its report."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from edge.errors import RecordError
 from edge.report.collector import Collector, percentiles
 from edge.report.schema import Bins, PlcCounts, ProcessMemory, RunReport, Truth
 from edge.version import __version__
+from engines.whole_file import write_whole
 
 if TYPE_CHECKING:
     from edge.line import RunningLine
@@ -103,10 +103,7 @@ def write_report(report: RunReport, path: Path) -> None:
     """Whole or not at all; raises RecordError."""
     text = report.model_dump_json(indent=2, by_alias=True) + "\n"
     try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(text)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise RecordError(
             f"{path}: the report cannot be written ({error.strerror}); choose another place"

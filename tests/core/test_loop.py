@@ -105,6 +105,20 @@ class Rig:
         return entry
 
 
+def want_two_looks(rig: Rig) -> None:
+    rig.settings.routing = [
+        _core.RoutingRow(
+            speed_um_per_s=1_000_000,
+            gate_good=0.9,
+            gate_defect=0.8,
+            gate_empty=0.9,
+            classifier_good=0.7,
+            retest_good=0.5,
+        )
+    ]
+    rig.settings.second_view = _core.SecondView.MIRRORED
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -258,17 +272,7 @@ def test_no_time_for_the_classifier_means_reject(rig: Rig) -> None:
 def test_no_time_for_the_second_look_means_reject(rig: Rig) -> None:
     rig.settings.max_speed_um_per_s = 1_000_000
     rig.settings.budget_cap_ns = 500_000_000
-    rig.settings.routing = [
-        _core.RoutingRow(
-            speed_um_per_s=1_000_000,
-            gate_good=0.9,
-            gate_defect=0.8,
-            gate_empty=0.9,
-            classifier_good=0.7,
-            retest_good=0.5,
-        )
-    ]
-    rig.settings.second_view = _core.SecondView.MIRRORED
+    want_two_looks(rig)
     rig.start()
     rig.region.status.plc_write_p999_ns = 300_000_000
     rig.gate_scores = [0, 0.6, 0.4, 0]
@@ -358,17 +362,7 @@ def test_the_loop_beats_without_parts_and_stops(rig: Rig) -> None:
 
 def test_no_part_passes_the_classifier_on_one_look_where_two_are_wanted(rig: Rig) -> None:
     rig.settings.max_speed_um_per_s = 1_000_000
-    rig.settings.routing = [
-        _core.RoutingRow(
-            speed_um_per_s=1_000_000,
-            gate_good=0.9,
-            gate_defect=0.8,
-            gate_empty=0.9,
-            classifier_good=0.7,
-            retest_good=0.5,
-        )
-    ]
-    rig.settings.second_view = _core.SecondView.MIRRORED
+    want_two_looks(rig)
     rig.start()
     rig.gate_scores = [0, 0.6, 0.4, 0]
     outcomes = []

@@ -9,7 +9,8 @@ from engines.graph import load_simplified
 from engines.parity import compare, outputs
 from engines.precision import PrecisionPlan, Rule, find_head, load_plan, plan_yaml
 from engines.qdq import cpu_u8s8, dead_channels, tensorrt_qdq
-from engines.scales import Scales, cache_text, calibrate, parse_cache, write_whole
+from engines.scales import Scales, cache_text, calibrate, parse_cache
+from engines.whole_file import write_whole
 from tests.engines.small_net import pictures, save, small_net
 
 

@@ -9,8 +9,9 @@ import cv2  # noqa: E402
 from torch import nn  # noqa: E402
 
 from tools import gradcam  # noqa: E402
+from tools.models import PooledHead  # noqa: E402
 from tools.training.weights import Trained, save_weights  # noqa: E402
-from tools.training.zoo import Classifier, PooledHead, build, network  # noqa: E402
+from tools.training.zoo import Classifier, build, network  # noqa: E402
 
 
 def brightness_net() -> Classifier:

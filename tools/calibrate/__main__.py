@@ -22,9 +22,10 @@ from engines.errors import ManifestError
 from tools.calibrate.picture import draw_reliability
 from tools.calibrate.table import TableMaker, Way
 from tools.dataset import CALIBRATION
-from tools.evaluate.__main__ import speeds_of, write_whole
 from tools.evaluate.asking import Pair, line_of
 from tools.evaluate.frames import CERTIFICATION, manifest_frames, manifest_rows, twin_frames
+from tools.evaluate.output import write_text
+from tools.evaluate.speeds import speeds_of
 
 
 def _frames(options: argparse.Namespace, pair: Pair, role: str) -> tuple[Iterator[LabelledFrame], int, str]:
@@ -111,7 +112,7 @@ def thresholds(options: argparse.Namespace) -> None:
         errors = draw_reliability(parts, pair.gate_manifest, fits, options.picture)
         for name, (before, after) in errors.items():
             console.print(f"{name}: calibration error {before:.4f} → {after:.4f} on the certification parts")
-    write_whole(options.out, _text(recipe, learned_from, options))
+    write_text(options.out, _text(recipe, learned_from, options))
     _show(console, recipe, ways, wish)
     console.print(f"recipe: {options.out}")
 

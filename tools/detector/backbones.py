@@ -42,7 +42,24 @@ class Basic(nn.Module):
         return functional.relu(self.body(x) + self.shortcut(x))
 
 
-class PlainBackbone(nn.Module):
+class Backbone(nn.Module):
+    """``stem``, then ``stages``; what each stage gives is kept, ``outputs`` channels wide."""
+
+    stem: nn.Sequential
+    stages: nn.ModuleList
+    outputs: tuple[int, ...]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Finest first."""
+        x = self.stem(x)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features
+
+
+class PlainBackbone(Backbone):
     """Two strided convolutions, then residual stages at 1/4, 1/8, 1/16 and 1/32."""
 
     def __init__(self, widths: tuple[int, int, int, int, int, int] = (16, 32, 32, 64, 128, 96)) -> None:
@@ -53,15 +70,6 @@ class PlainBackbone(nn.Module):
         )
         self.stages = nn.ModuleList((Basic(c, d, 2), Basic(d, e, 2), Basic(e, f, 2)))
         self.outputs = (d, e, f)
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Finest first."""
-        x = self.stem(x)
-        features = []
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return features
 
 
 def _shuffle(x: Tensor) -> Tensor:
@@ -90,7 +98,7 @@ class _ShuffleUnit(nn.Module):
         return _shuffle(torch.cat((kept, self.branch(seen)), 1))
 
 
-class ShuffleBackbone(nn.Module):
+class ShuffleBackbone(Backbone):
     """ShuffleNetV2; ×0.5 is (24, 48, 96, 192) with 4, 8 and 4 units."""
 
     def __init__(
@@ -106,17 +114,8 @@ class ShuffleBackbone(nn.Module):
         )
         self.outputs = widths[1:]
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """Finest first."""
-        x = self.stem(x)
-        features = []
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return features
 
-
-BACKBONES: dict[str, Callable[[], "PlainBackbone | ShuffleBackbone"]] = {
+BACKBONES: dict[str, Callable[[], Backbone]] = {
     "plain": PlainBackbone,
     "shuffle": ShuffleBackbone,
 }

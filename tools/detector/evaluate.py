@@ -8,6 +8,7 @@ from pathlib import Path
 from edge.errors import EdgeError
 from engines.errors import ManifestError
 from engines.manifest import load_manifest
+from engines.whole_file import write_whole
 from tools.dataset import TEST
 from tools.detector.errors import DetectorError
 from tools.detector.measure import latencies_ms, measure
@@ -31,9 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
         measured = measure(manifest, twin_set(TEST, options.parts, options.seed, size, options.work))
         report = measured.report() | {"latency_ms": round(latencies_ms([manifest])[0], 3)}
         if options.report:
-            part = options.report.with_name(options.report.name + ".part")
-            part.write_text(json.dumps(report, indent=2), encoding="utf-8")
-            part.replace(options.report)
+            write_whole(options.report, json.dumps(report, indent=2))
     except (EdgeError, ManifestError, OSError) as error:
         sys.exit(f"evaluate: {error}")
     print(measured.card)

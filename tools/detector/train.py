@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from edge.errors import EdgeError
-from engines.errors import ManifestError, QuantizeError
+from tools.command import run_job
 from tools.dataset import CALIBRATION, TEST, TRAIN, VALIDATION
 from tools.detector import export, foreign
 from tools.detector.backbones import BACKBONES
@@ -29,13 +28,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; errors that a user can mend end with their message and status 1."""
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
-    try:
-        report = _on_manifest(options) if options.manifest else _on_twin(options)
-    except (EdgeError, ManifestError, QuantizeError, OSError) as error:
-        sys.exit(f"train: {error}")
-    except KeyboardInterrupt:
-        sys.exit("train: stopped; start the same command again to go on from the last whole epoch")
-    print(json.dumps(report, indent=2))
+    run_job(
+        "train",
+        lambda: _on_manifest(options) if options.manifest else _on_twin(options),
+        resume="from the last whole epoch",
+    )
 
 
 def _parser() -> ArgumentParser:

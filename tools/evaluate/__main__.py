@@ -3,11 +3,9 @@
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -19,39 +17,9 @@ from engines.errors import ManifestError
 from tools.dataset import TEST
 from tools.evaluate.asking import Pair, line_of
 from tools.evaluate.frames import manifest_frames, manifest_rows, twin_frames
+from tools.evaluate.output import write_text
 from tools.evaluate.report import Evaluation, evaluate
-
-
-def speeds_of(text: str) -> list[float]:
-    """``from:to:step`` or ``a,b,c`` in m/s. Raises CalibrationError."""
-    try:
-        if ":" not in text:
-            values = [float(part) for part in text.split(",")]
-        else:
-            first, last, step = (float(part) for part in text.split(":"))
-            if not step > 0:
-                raise ValueError("the step must be above 0")
-            values = [round(v, 6) for v in np.arange(first, last + step / 1000, step).tolist()]
-    except ValueError as error:
-        raise CalibrationError(
-            f"--speeds: found '{text}' ({error}); expected from:to:step, such as 0.3:2.4:0.3"
-        ) from None
-    if not values or not all(0 < value <= 20 for value in values):
-        raise CalibrationError(f"--speeds: found '{text}'; expected speeds above 0 and up to 20 m/s")
-    return values
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Whole or not at all. Raises CalibrationError."""
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(text)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
-    except OSError as error:
-        raise CalibrationError(
-            f"{path}: cannot be written ({error.strerror}); choose another place"
-        ) from error
+from tools.evaluate.speeds import speeds_of
 
 
 def _predictions(options: argparse.Namespace, pair: Pair) -> tuple[Predictions, str]:
@@ -168,7 +136,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
     show(result)
     if options.report is not None:
-        write_whole(options.report, result.model_dump_json(indent=2) + "\n")
+        write_text(options.report, result.model_dump_json(indent=2) + "\n")
         print(f"report: {options.report}")
     return 0
 

@@ -8,23 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from tools.errors import TrainError
-from tools.models import classifier_net, gate_net
+from tools.models import PooledHead, classifier_net, gate_net
 from tools.training.torchvision_models import torchvision_models
-
-
-class PooledHead(nn.Module):
-    """Mean and maximum over the picture, then logits: a mean alone drowns a crack of a few cells."""
-
-    def __init__(self, inputs: int, classes: int) -> None:
-        super().__init__()
-        self.mean = nn.AdaptiveAvgPool2d(1)
-        self.peak = nn.AdaptiveMaxPool2d(1)
-        self.fc = nn.Linear(2 * inputs, classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N×C×H×W feature maps to N×classes logits."""
-        logits: Tensor = self.fc(torch.cat((self.mean(x), self.peak(x)), 1).flatten(1))
-        return logits
 
 
 class Classifier(nn.Module):

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import select
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from edge.errors import EdgeError, TwinError
 from edge.service.processes import die_with_parent
+from engines.whole_file import write_whole
 from tools.twin.parts import CLASSES, plan_parts
 from tools.twin.world import World
 
@@ -154,10 +154,8 @@ def _write_report(path: Path, world: World, restarts: int) -> None:
         for index, part in enumerate(world.parts)
     ]
     text = json.dumps({"parts": parts, "plc": {"restarts": restarts}}, indent=1)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        unfinished.write_text(text + "\n", encoding="utf-8")
-        unfinished.replace(path)
+        write_whole(path, text + "\n")
     except OSError as error:
         raise TwinError(f"{path}: the twin's report cannot be written: {error.strerror}") from error
 

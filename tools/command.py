@@ -1,0 +1,22 @@
+"""How the long jobs of the workstation end: with their report, or with one clear line."""
+
+import json
+import sys
+from collections.abc import Callable
+
+from edge.errors import EdgeError
+from engines.errors import ManifestError, QuantizeError
+
+
+def run_job(name: str, job: Callable[[], object], resume: str) -> None:
+    """Prints what ``job`` returns as JSON. Errors that a user can mend end with their message and status 1.
+
+    ``resume`` says with what the same command goes on after Ctrl-C.
+    """
+    try:
+        report = job()
+    except (EdgeError, ManifestError, QuantizeError, OSError) as error:
+        sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{name}: stopped; start the same command again to go on {resume}")
+    print(json.dumps(report, indent=2))
