@@ -170,23 +170,24 @@ class ShiftRegister:
         return max(now_ns, min([event_ns, *waits]))
 
     def clear_until_mm(self, now_ns: int) -> float:
-        """The lease: nothing that must be rejected, known or not, meets the nozzle before this belt travel.
+        """The lease: the belt travel up to which the coil may stay off for all that is known or can still come.
 
-        A part in front of the nozzle now is left out: for it the coil is on already.
+        ``now_ns`` is when the coil was last as it must be: a part whose pulse has begun by then is left out, for it the
+        coil is on already.
         """
-        here_mm = self._belt.position_mm(now_ns) - self._nozzle.distance_mm
-        if self._belt.doubt is not Doubt.NONE or here_mm <= self._blind_until_mm:
-            return self._belt.position_mm(now_ns)
-        half_mm, centre_mm = self._nozzle.pulse_mm / 2, self._at(self._nozzle, now_ns)
+        here_mm, centre_mm = self._belt.position_mm(now_ns), self._at(self._nozzle, now_ns)
+        if self._belt.doubt is not Doubt.NONE or centre_mm <= self._blind_until_mm:
+            return here_mm
+        half_mm = self._nozzle.pulse_mm / 2
         # What has not passed the sensor yet cannot be here before the whole way is gone.
-        limit_mm = self._belt.position_mm(now_ns) - half_mm
+        limit_mm = here_mm - half_mm
         first = bisect_left(self._stopped, (centre_mm - half_mm, 0))
         for position_mm, part_id in islice(self._stopped, first, None):
             begin_mm, _ = self._pulse_mm(self._nozzle, position_mm, part_id)
             if begin_mm > centre_mm:
                 limit_mm = min(limit_mm, begin_mm)
                 break
-        return limit_mm + self._nozzle.distance_mm
+        return here_mm + limit_mm - centre_mm
 
     def _next_edge_mm(self, nozzle: Nozzle, now_ns: int) -> float:
         """Belt travel until the next edge of a pulse."""

@@ -31,6 +31,8 @@ class EjectorCoil:
         self._air_ns = 0
         self._refused = False
         self._reads_back = settings.read_back
+        self.steered_ns: int | None = None
+        """When the coil was last what it must be; None: nobody knows."""
         self.disturbed = 0
         """How often the PLC showed the coil otherwise than it was told."""
 
@@ -42,6 +44,7 @@ class EjectorCoil:
     def forget(self) -> None:
         """The connection was lost: what the coil is now, nobody knows."""
         self._told = None
+        self.steered_ns = None
 
     def in_charge_ns(self, now_ns: int) -> int:
         """From when the air at the nozzle follows us: a valve lag after the first write of a connection.
@@ -56,9 +59,12 @@ class EjectorCoil:
         """Writes the coil if it must change; True when it did."""
         if self.active and now_ns >= self._retry_ns:
             wanted = self._wanted(now_ns)
-            if wanted is not self._told:
+            changed = wanted is not self._told
+            if changed:
                 self._tell(wanted, now_ns)
-                return True
+            if self._told is wanted:
+                self.steered_ns = now_ns
+            return changed
         return False
 
     def off(self, now_ns: int) -> None:
@@ -86,7 +92,7 @@ class EjectorCoil:
             return False
         self.disturbed += 1
         foreign = not self._told
-        self._told = None
+        self.forget()
         return foreign
 
     def _tell(self, wanted: bool, now_ns: int) -> None:

@@ -27,6 +27,8 @@ class Handshake:
         self.revoked = 0
         self.error = FaultCode.NONE
         self.recipe_wanted = 0
+        self.steered_ns: int | None = None
+        """When the ejector coil was last as it must be."""
         self._results_ack = 0
         self._trigger_offset: int | None = None
         self._missing_looks = 0
@@ -70,7 +72,10 @@ class Handshake:
             self.error = fault
         if self.confirmation and self.confirmation.alarm and self.error is FaultCode.NONE:
             self.error = FaultCode.REJECTS_UNCONFIRMED
-        lease = self._belt.encoder_count(self._register.clear_until_mm(now_ns))
+        until_mm = self._belt.position_mm(now_ns)
+        if self.steered_ns is not None:
+            until_mm = self._register.clear_until_mm(self.steered_ns)
+        lease = self._belt.encoder_count(until_mm)
         inspection_id = self.inspection_id & U32_MASK
         bits = {
             HandshakeBit.TRIGGER_READY: ready,

@@ -287,6 +287,7 @@ class Actuation:
         self._heartbeat.line_fault = self._line_fault(now)
         if self._handshake:
             self._handshake.revoked = self._revocations.done
+            self._handshake.steered_ns = self._coil.steered_ns
         if self._writes_to_measure and self._link.is_open:
             self._measure(now)
             return

@@ -185,7 +185,7 @@ HANDSHAKE = _block(
             "clear_until",
             2,
             "counts",
-            "lease: nothing to be rejected meets the nozzle before this encoder count",
+            "lease: beyond this encoder count the PLC holds the coil on by itself",
         ),
         ("unconfirmed_rejects", 2, "", "rejects that the sensor in the reject chute did not see"),
         ("revoked", 2, "", "passes that were taken back, because their acknowledgement was lost or late"),

@@ -67,8 +67,13 @@ static const int64_t SECOND = 1000000000;
 static modbus_t* link_;
 static modbus_mapping_t* map;
 static Part* parts;
-static Edge* edges;
-static size_t edge_count, edge_room;
+
+typedef struct {
+  Edge* at;
+  size_t count, room;
+} Edges;
+
+static Edges coil, valve;  // what the runtime wrote; what the valve got: the coil, or a lease that ran out
 static int next_part;
 static int64_t belt_start_ns, program_start_ns;
 static uint32_t last_sequence, duplicates, gaps, torn, jumps;
@@ -178,26 +183,30 @@ static bool leased(int64_t ns) {
   return (int32_t)(reading(ns) - u32(HANDSHAKE + 10)) <= 0;
 }
 
-static void coil_edge(int64_t ns, bool on) {
-  if (edge_count > 0 && edges[edge_count - 1].on == on) return;
-  if (edge_count == edge_room)
-    edges = realloc(edges, (edge_room = edge_room ? 2 * edge_room : 1024) * sizeof(Edge));
-  edges[edge_count++] = (Edge){ns, on};
+static void add_edge(Edges* edges, int64_t ns, bool on) {
+  if (edges->count > 0 && edges->at[edges->count - 1].on == on) return;
+  if (edges->count == edges->room) {
+    edges->room = edges->room ? 2 * edges->room : 1024;
+    edges->at = realloc(edges->at, edges->room * sizeof(Edge));
+  }
+  edges->at[edges->count++] = (Edge){ns, on};
 }
 
-// Timed pulse: a coil that nobody switches off goes off by itself.
+static void drive_valve(int64_t ns) { add_edge(&valve, ns, map->tab_bits[0] || !leased(ns)); }
+
+// Timed pulse: a coil that nobody switches off goes off by itself, once the diverter has taken over.
 static void end_pulse(int64_t ns) {
-  if (edge_count == 0 || !edges[edge_count - 1].on) return;
-  if (ns - edges[edge_count - 1].ns > (int64_t)(opt.pulse_ms * 1e6) && !alive(ns)) {
+  if (coil.count == 0 || !coil.at[coil.count - 1].on) return;
+  if (ns - coil.at[coil.count - 1].ns > (int64_t)(opt.pulse_ms * 1e6) && !alive(ns)) {
     map->tab_bits[0] = 0;
-    coil_edge(ns, false);
+    add_edge(&coil, ns, false);
   }
 }
 
 static bool blows(int64_t ns) {
   const int64_t at = ns - (int64_t)(opt.valve_lag_ms * 1e6);
-  for (size_t i = edge_count; i-- > 0;) {
-    if (edges[i].ns <= at) return edges[i].on;
+  for (size_t i = valve.count; i-- > 0;) {
+    if (valve.at[i].ns <= at) return valve.at[i].on;
   }
   return false;
 }
@@ -231,7 +240,7 @@ static void advance(int64_t ns) {
   while (next_part < opt.parts && parts[next_part].crossing_ns <= ns) {
     Part* part = &parts[next_part++];
     const int64_t at = part->crossing_ns;
-    part->diverted = at < program_start_ns || !alive(at) || (!opt.tracked && !leased(at));
+    part->diverted = at < program_start_ns || !alive(at);
     part->blown = blows(at);
     const bool passes = opt.tracked ? part->verdict == PASS && !part->late : !part->blown;
     part->bin = part->diverted || !passes ? 2 : 1;
@@ -240,7 +249,7 @@ static void advance(int64_t ns) {
 }
 
 static void refresh(int64_t ns) {
-  map->tab_registers[PLC + 1] = belt_start_ns == 0 ? STARTING : alive(ns) && leased(ns) ? RUNNING : DIVERTING;
+  map->tab_registers[PLC + 1] = belt_start_ns == 0 ? STARTING : alive(ns) ? RUNNING : DIVERTING;
   map->tab_registers[PLC + 2] = opt.tracked;
   map->tab_registers[PLC + 3] = (uint16_t)lround(1000 * speed_m_per_s(ns));
   put_u32(PLC + 4, reading(ns));
@@ -255,7 +264,8 @@ static void refresh(int64_t ns) {
 static void written(const uint8_t* query, int header, int64_t ns) {
   const int function = query[header], address = query[header + 1] << 8 | query[header + 2];
   const int count = function == 16 ? query[header + 3] << 8 | query[header + 4] : 1;
-  if (function == 5 || function == 15) coil_edge(ns, map->tab_bits[0]);
+  if (function == 5 || function == 15) add_edge(&coil, ns, map->tab_bits[0]);
+  drive_valve(ns);
   if (function != 16) return;
   if (address <= STATUS && address + count >= STATUS + 16) take_status(ns);
   if (address <= VERDICT && address + count >= VERDICT + 12) take_verdict(ns);
@@ -267,6 +277,7 @@ static bool serve(void) {
   if (length < 0) return false;
   if (length == 0) return true;  // RTU: for another unit
   const int64_t ns = now_ns();
+  drive_valve(ns);
   advance(ns);  // what this request changes holds from now on
   refresh(ns);
   if (modbus_reply(link_, query, length, map) < 0) return false;
@@ -281,6 +292,7 @@ static void scan(void) {
   due_ns = ns + opt.scan_ms * 1000000LL;
   map->tab_registers[PLC]++;
   end_pulse(ns);
+  drive_valve(ns);
   advance(ns);
   refresh(ns);
 }
@@ -382,8 +394,8 @@ static void write_out(void) {
             (long long)p->crossing_ns, (long long)p->verdict_ns, p->records, p->verdict, p->late, p->bin,
             p->blown, p->diverted);
   }
-  for (size_t i = 0; i < edge_count; ++i) {
-    fprintf(file, "edge,%lld,%d,%.6f\n", (long long)edges[i].ns, edges[i].on, position_mm(edges[i].ns));
+  for (size_t i = 0; i < coil.count; ++i) {
+    fprintf(file, "edge,%lld,%d,%.6f\n", (long long)coil.at[i].ns, coil.at[i].on, position_mm(coil.at[i].ns));
   }
   fclose(file);
 }

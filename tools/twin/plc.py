@@ -200,6 +200,7 @@ class TwinPlc:
     def scan(self, now_ns: int) -> None:
         """One cycle of the PLC."""
         self._scans += 1
+        self._drive_valve(now_ns)
         self._advance(now_ns)
 
     def before_read(self, now_ns: int) -> None:
@@ -216,13 +217,14 @@ class TwinPlc:
         if address <= HANDSHAKE_BASE and end >= HANDSHAKE_BASE + HANDSHAKE.words:
             self._handshake = decode(HANDSHAKE, self._words(HANDSHAKE_BASE, HANDSHAKE.words))
             self._gate.handshake(self._handshake)
+            self._drive_valve(now_ns)
         if address <= VERDICT_BASE and end >= VERDICT_BASE + VERDICT.words:
             self._queue.record(decode(VERDICT, self._words(VERDICT_BASE, VERDICT.words)), now_ns)
 
     def wrote_coils(self, now_ns: int) -> None:
         """The ejector coil may have changed."""
+        self._drive_valve(now_ns)
         self._advance(now_ns)
-        self._valve.coil(self.coils[EJECTOR_COIL], now_ns)
 
     def _words(self, base: int, count: int) -> list[int]:
         return self.registers[base : base + count]
@@ -256,7 +258,12 @@ class TwinPlc:
             return True
         if self._mode is PlcMode.TRACKED:
             return not self._queue.passes(index)
-        return self._valve.blows(crossing_ns) or not self._gate.leased(self._belt.encoder_count(crossing_ns))
+        return self._valve.blows(crossing_ns)
+
+    def _drive_valve(self, now_ns: int) -> None:
+        """The coil, or a lease that has run out."""
+        leased = self._gate.leased(self._belt.encoder_count(now_ns))
+        self._valve.coil(self.coils[EJECTOR_COIL] or not leased, now_ns)
 
     def _refresh(self, now_ns: int) -> None:
         state = PlcState.RUNNING if self._gate.alive(now_ns) else PlcState.DIVERTING
