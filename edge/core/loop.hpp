@@ -62,7 +62,7 @@ struct LoopSettings {
   Fusion fusion = Fusion::ANY_REJECT;
   // Enough for a p99.9 that one disturbed run does not decide; bounded in time for slow engines.
   int warmup_runs = 1100;
-  int64_t warmup_limit_ns = 4 * kSecond;
+  int64_t warmup_limit_ns = 6 * kSecond;
   int64_t keep_warm_ns = 250 * kMillisecond;  // the classifier never rests longer; 0: off
   int engine_fault_limit = 5;                 // failures in a row that end READY
   bool anticipate = false;                    // be awake when a frame is due; wants a second processor
