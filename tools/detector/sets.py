@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tools.dataset import render_set
 from tools.twin.parts import CLASSES, DEFECTS
+from tools.twin.version import twin_version
 
 PART = "part"
 TWIN_BOX_CLASSES = (PART, *(CLASSES[index] for index in DEFECTS))
@@ -47,7 +48,8 @@ def twin_set(
     namespace: str, parts: int, seed: int, size: tuple[int, int], cache: Path | None = None
 ) -> BoxSet:
     """Rendered parts, 65 % of them defective, 6 % empty belt; kept in ``cache`` for a run that goes on."""
-    kept = cache / f"{namespace}-{parts}-{seed}-{size[0]}x{size[1]}.npz" if cache else None
+    version = twin_version()[:12]
+    kept = cache / f"{namespace}-{parts}-{seed}-{size[0]}x{size[1]}-{version}.npz" if cache else None
     if kept is not None and kept.exists():
         with np.load(kept) as data:
             return BoxSet(**{field.name: data[field.name] for field in fields(BoxSet)})

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from tools.dataset import render_set
 from tools.training.sets import Labelled, Pictures, Size
-from tools.twin import parts as twin_parts
 from tools.twin.parts import CLASSES
+from tools.twin.version import twin_version
 
 EXTREME_SHARE = 0.35
 """Of the parts, these are exposed anywhere within ±2 EV, in training and examination alike."""
@@ -22,7 +22,7 @@ _NAMES = ("images", "labels", "exposure_ev", "cells")
 def twin_set(namespace: str, parts: int, seed: int, size: Size, cache: Path | None = None) -> Labelled:
     """Rendered parts; a second call with the same arguments and the same twin maps the first one's files."""
     key = hashlib.sha256(
-        f"{namespace} {parts} {seed} {size} {EXTREME_SHARE} {_twin_version()}".encode()
+        f"{namespace} {parts} {seed} {size} {EXTREME_SHARE} {twin_version()}".encode()
     ).hexdigest()[:16]
     folder = (cache or Path(tempfile.gettempdir()) / "edge-twin-sets") / f"{namespace}-{parts}-{key}"
     if not folder.exists():
@@ -47,14 +47,6 @@ def _write(folder: Path, **arrays: NDArray[np.generic]) -> None:
         for name, array in arrays.items():
             np.save(made / f"{name}.npy", array)
         made.rename(folder)
-
-
-def _twin_version() -> str:
-    """Changes with every line of the twin's sources: a cached set never outlives the twin that drew it."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(twin_parts.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def cells_of(boxes: NDArray[np.float32], count: int, size: Size) -> Pictures:

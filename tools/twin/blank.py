@@ -40,7 +40,7 @@ class Blank:
         return round(MARGIN_MM / self.mm_per_pixel)
 
 
-def _grid(mm_per_pixel: float) -> tuple[Plane, Plane]:
+def grid(mm_per_pixel: float) -> tuple[Plane, Plane]:
     """Centres of the canvas pixels in mm from the centre of the part."""
     width = round((PART_LENGTH_MM + 2 * MARGIN_MM) / mm_per_pixel)
     height = round((PART_WIDTH_MM + 2 * MARGIN_MM) / mm_per_pixel)
@@ -50,32 +50,30 @@ def _grid(mm_per_pixel: float) -> tuple[Plane, Plane]:
     return grid_x.astype(np.float32), grid_y.astype(np.float32)
 
 
-def _rounded_box(x: Plane, y: Plane, half_x: float, half_y: float, radius: float) -> Plane:
+def rounded_box(x: Plane, y: Plane, half_x: float, half_y: float, radius: float) -> Plane:
     """Signed distance in mm, negative inside (the usual formula for a rounded rectangle)."""
     qx, qy = np.abs(x) - (half_x - radius), np.abs(y) - (half_y - radius)
     outside = np.hypot(np.maximum(qx, 0), np.maximum(qy, 0))
     return np.asarray(outside + np.minimum(np.maximum(qx, qy), 0) - radius, np.float32)
 
 
-def _coverage(distance: Plane, mm_per_pixel: float) -> Plane:
+def coverage(distance: Plane, mm_per_pixel: float) -> Plane:
     """Share of a pixel inside, from the signed distance at its centre."""
     return np.asarray(np.clip(0.5 - distance / mm_per_pixel, 0, 1), np.float32)
 
 
-def _band(distance: Plane, width_mm: float, mm_per_pixel: float) -> Plane:
+def band(distance: Plane, width_mm: float, mm_per_pixel: float) -> Plane:
     """1 in the strip of this width inside an edge."""
-    return _coverage(distance, mm_per_pixel) - _coverage(
-        (distance + width_mm).astype(np.float32), mm_per_pixel
-    )
+    return coverage(distance, mm_per_pixel) - coverage((distance + width_mm).astype(np.float32), mm_per_pixel)
 
 
 @cache
 def blank(mm_per_pixel: float) -> Blank:
     """The part's planes at this scale, made once."""
-    x, y = _grid(mm_per_pixel)
-    outline = _rounded_box(x, y, PART_LENGTH_MM / 2, PART_WIDTH_MM / 2, CORNER_MM)
+    x, y = grid(mm_per_pixel)
+    outline = rounded_box(x, y, PART_LENGTH_MM / 2, PART_WIDTH_MM / 2, CORNER_MM)
     holes = [(np.hypot(x - hx, y - hy) - r).astype(np.float32) for hx, hy, r in HOLES_MM]
-    pocket = _rounded_box(x, y, *POCKET_MM)
+    pocket = rounded_box(x, y, *POCKET_MM)
 
     edge = outline
     for hole in holes:
@@ -83,15 +81,15 @@ def blank(mm_per_pixel: float) -> Blank:
     slope_x, slope_y = np.zeros_like(x), np.zeros_like(x)
     for distance, sign in ((outline, 1.0), *((-hole, 1.0) for hole in holes), (pocket, -0.7)):
         ny, nx = np.gradient(distance, mm_per_pixel)
-        band = _band(distance, CHAMFER_MM, mm_per_pixel)
-        slope_x += (sign * band * nx).astype(np.float32)
-        slope_y += (sign * band * ny).astype(np.float32)
+        strip = band(distance, CHAMFER_MM, mm_per_pixel)
+        slope_x += (sign * strip * nx).astype(np.float32)
+        slope_y += (sign * strip * ny).astype(np.float32)
 
-    solid = _coverage(outline, mm_per_pixel)
+    solid = coverage(outline, mm_per_pixel)
     shift = np.array([[1, 0, 1.2 / mm_per_pixel], [0, 1, 1.4 / mm_per_pixel]], np.float32)
     cast = cv2.warpAffine(solid, shift, solid.shape[::-1])
     shadow = np.maximum(cv2.GaussianBlur(cast, (0, 0), 0.7 / mm_per_pixel), 0)
-    planes = (_coverage(edge, mm_per_pixel), slope_x, slope_y, shadow, np.maximum(-edge, 0))
+    planes = (coverage(edge, mm_per_pixel), slope_x, slope_y, shadow, np.maximum(-edge, 0))
     for plane in planes:
         plane.setflags(write=False)
     return Blank(mm_per_pixel, *planes)

@@ -232,6 +232,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.pitch_mm,
         arguments.ghost_share,
         dict(faults.exposure_ev),
+        world.profile_text,
     )
     _check_plan(plan, world)
     pool = RenderPool(plan, CameraModel())

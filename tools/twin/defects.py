@@ -7,11 +7,9 @@ import cv2
 import numpy as np
 
 from tools.twin.blank import Blank
+from tools.twin.frame import CanvasBox
 from tools.twin.parts import CLASSES
 from tools.twin.surface import Plane, crop
-
-CanvasBox = tuple[float, float, float, float]
-"""x1, y1, x2, y2 in canvas pixels."""
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What travels on the twin's belt: which part, which defect, where, and in which light."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 import numpy as np
@@ -12,6 +12,11 @@ CLASSES = ("no_part", "flawless", "crack", "stain", "dent", "excess")
 """The index is the class id everywhere: plans, boxes, model outputs."""
 NO_PART, FLAWLESS = 0, 1
 DEFECTS = tuple(range(2, len(CLASSES)))
+
+PLAIN, METAL = "plain", "metal"
+"""Looks: even light and one defect at most; or machined aluminium with blur, oil and several defects."""
+DEFAULT_LOOK = PLAIN
+"""What the shipped engines are trained on. It changes only together with them."""
 
 FINISHES = ("brushed", "milled", "cast", "anodised")
 
@@ -47,6 +52,13 @@ class PartSpec:
     light_azimuth_deg: float
     light_gradient: float
     """Relative brightness difference from one side of the picture to the other."""
+    look: str = DEFAULT_LOOK
+    more_defects: tuple[tuple[int, float], ...] = ()
+    """(class id, severity) of further defects; none is graver than the one that gives the part its class."""
+    speed_m_per_s: float = 1.2
+    """Of the belt while the shutter is open."""
+    defocus_mm: float = 0.0
+    """Spread (sigma) that the lens adds, on the part."""
 
     @property
     def defective(self) -> bool:
@@ -62,19 +74,23 @@ def plan_parts(
     *,
     ghost_share: float = 0.0,
     namespace: str = LINE_NAMESPACE,
+    look: str = DEFAULT_LOOK,
 ) -> list[PartSpec]:
     """The parts of one run, in belt order; a longer plan of the same seed begins with the shorter one.
 
     ``ghost_share`` of the places are left empty (class ``no_part``: the sensor fired, nothing lies there).
-    Raises TwinError when the shares are no shares or the parts would come closer than 12 mm.
+    ``look`` changes what is drawn and adds blur and further defects; all else stays as it is.
+    Raises TwinError when the shares are no shares, the parts would come closer than 12 mm, or for an unknown look.
     """
+    if look not in (PLAIN, METAL):
+        raise TwinError(f"no look is called '{look}': expected {PLAIN} or {METAL}")
     _check(count, defect_share, ghost_share, pitch_mm)
     rng = np.random.default_rng([crc32(namespace.encode()), seed])
     # One row per part, so that a part does not depend on how many follow it.
     draws = rng.random((count, 12))
     seeds = np.random.default_rng([crc32(namespace.encode()), seed, 1]).integers(0, 2**63, count)
     drift_phase = 2 * np.pi * np.random.default_rng([seed, 2]).random()
-    return [
+    specs = [
         _spec(
             index,
             _class_id(row[:3], defect_share, ghost_share),
@@ -85,6 +101,10 @@ def plan_parts(
         )
         for index, row in enumerate(draws)
     ]
+    if look == PLAIN:
+        return specs
+    more = np.random.default_rng([crc32(namespace.encode()), seed, 4]).random((count, 8))
+    return [_as_metal(spec, row) for spec, row in zip(specs, more, strict=True)]
 
 
 def _spec(
@@ -106,6 +126,30 @@ def _spec(
         light_azimuth_deg=225.0 + 25.0 * _pm(u[7]),
         light_gradient=0.05 + 0.2 * float(u[8]),
     )
+
+
+_SEVERAL_SHARE, _OTHER_CLASS_SHARE = 0.15, 0.3
+_SPEEDS_M_PER_S = (0.3, 2.4)
+_DEFOCUS_MM = (0.03, 0.22)
+
+
+def _as_metal(spec: PartSpec, u: Row) -> PartSpec:
+    return replace(
+        spec,
+        look=METAL,
+        more_defects=_more_defects(spec, u) if spec.defective and u[0] < _SEVERAL_SHARE else (),
+        speed_m_per_s=_SPEEDS_M_PER_S[0] + (_SPEEDS_M_PER_S[1] - _SPEEDS_M_PER_S[0]) * float(u[1]),
+        # Squared: the lens is mostly well set.
+        defocus_mm=_DEFOCUS_MM[0] + (_DEFOCUS_MM[1] - _DEFOCUS_MM[0]) * float(u[2]) ** 2,
+    )
+
+
+def _more_defects(spec: PartSpec, u: Row) -> tuple[tuple[int, float], ...]:
+    """One or two more. One of another class is a good deal slighter: the gravest names the part."""
+    if spec.severity > 0.5 and u[3] < _OTHER_CLASS_SHARE:
+        others = [class_id for class_id in DEFECTS if class_id != spec.class_id]
+        return ((others[int(u[4] * len(others))], float(0.35 * spec.severity * u[5])),)
+    return tuple((spec.class_id, float(spec.severity * share)) for share in u[6 : 7 + (u[4] < 0.4)])
 
 
 def _class_id(u: Row, defect_share: float, ghost_share: float) -> int:

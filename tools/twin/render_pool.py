@@ -5,6 +5,7 @@ The device process must stay punctual to a fraction of a millisecond; rendering 
 
 import dataclasses
 import json
+import math
 import mmap
 import os
 import signal
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import TwinError
+from tools.twin.conveyor import SpeedProfile
 from tools.twin.parts import PartSpec, plan_parts
 from tools.twin.render import CameraModel, render
 
@@ -39,16 +41,29 @@ class Plan:
     ghost_share: float = 0.0
     exposure_ev: dict[int, float] = dataclasses.field(default_factory=dict)
     """Trigger id → exposure value in place of the planned one."""
+    speed: str = ""
+    """The belt's speed profile: parts are blurred by the speed at which they pass. Empty: by the planned one."""
 
     def specs(self) -> list[PartSpec]:
         """The parts, in belt order. Raises TwinError when they cannot be planned."""
         specs = plan_parts(
             self.count, self.seed, self.defect_share, self.pitch_mm, ghost_share=self.ghost_share
         )
+        profile = SpeedProfile.parse(self.speed) if self.speed else None
         return [
-            dataclasses.replace(spec, exposure_ev=self.exposure_ev.get(spec.index + 1, spec.exposure_ev))
+            dataclasses.replace(
+                spec,
+                exposure_ev=self.exposure_ev.get(spec.index + 1, spec.exposure_ev),
+                speed_m_per_s=_passing_speed(spec, profile) if profile else spec.speed_m_per_s,
+            )
             for spec in specs
         ]
+
+
+def _passing_speed(spec: PartSpec, profile: SpeedProfile) -> float:
+    """m/s while the part is under the camera; of a belt that stops before, the last."""
+    when_s = profile.time_at_s(spec.position_mm)
+    return profile.speed_m_per_s(when_s if math.isfinite(when_s) else 1e9)
 
 
 class FrameQueue:

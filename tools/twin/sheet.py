@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.twin.parts import CLASSES, plan_parts
+from tools.twin.parts import CLASSES, DEFAULT_LOOK, DEFECTS, METAL, PLAIN, plan_parts
 from tools.twin.render import CameraModel, render
 
 _BOX_COLOUR = (40, 220, 255)
@@ -20,15 +20,19 @@ def picture(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BayerBG2BGR), np.uint8)
 
 
-def contact_sheet(columns: int, seed: int, camera: CameraModel, tile_width: int = 320) -> NDArray[np.uint8]:
+def contact_sheet(
+    columns: int, seed: int, camera: CameraModel, tile_width: int = 320, look: str = DEFAULT_LOOK
+) -> NDArray[np.uint8]:
     """BGR picture of six rows; severity grows from left to right."""
     tile_height = round(tile_width * camera.height / camera.width)
     rows = []
     for class_id, name in enumerate(CLASSES):
         tiles = []
-        for column, spec in enumerate(plan_parts(columns, seed + class_id, namespace="sheet")):
+        for column, spec in enumerate(plan_parts(columns, seed + class_id, namespace="sheet", look=look)):
             severity = column / max(1, columns - 1)
-            rendered = render(replace(spec, class_id=class_id, severity=severity), camera)
+            more = spec.more_defects if class_id in DEFECTS else ()
+            shown = replace(spec, class_id=class_id, severity=severity, more_defects=more)
+            rendered = render(shown, camera)
             tile = picture(rendered.pixels)
             if rendered.part_box:
                 _frame(tile, rendered.part_box, _PART_COLOUR)
@@ -55,8 +59,9 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tile-width", type=int, default=320)
+    parser.add_argument("--look", choices=(PLAIN, METAL), default=DEFAULT_LOOK)
     options = parser.parse_args()
-    sheet = contact_sheet(options.columns, options.seed, CameraModel(), options.tile_width)
+    sheet = contact_sheet(options.columns, options.seed, CameraModel(), options.tile_width, options.look)
     cv2.imwrite(str(options.out), sheet)
     print(f"{options.out}: {sheet.shape[1]}x{sheet.shape[0]}, {len(CLASSES)} classes")
 

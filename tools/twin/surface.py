@@ -54,6 +54,60 @@ def _anodised() -> Plane:
     return np.asarray(0.018 * _blur(_noise(11), 1.0, 1.0) + 0.014 * _blur(_noise(12), 45, 0.7), np.float32)
 
 
+def blurred_noise(seed: int, shape: tuple[int, ...], sigma: float) -> Plane:
+    """Soft wander of zero mean and standard deviation 1."""
+    noise = np.random.default_rng([_BANK_SEED, seed]).standard_normal(shape, np.float32)
+    return _unit(cv2.GaussianBlur(noise, (0, 0), sigma))
+
+
+def _streaks(seed: int, lengths: tuple[float, ...], width: float) -> Plane:
+    """Sum of hair lines of several lengths, the longer the fainter."""
+    total = np.zeros((BANK_HEIGHT, BANK_WIDTH), np.float32)
+    for number, length in enumerate(lengths):
+        total += _blur(_noise(seed + number), length, width) / (1 + number)
+    return _unit(total)
+
+
+def _metal_brushed() -> Plane:
+    """Scotch-brite finish: dense lines that begin and end, a few deep ones, slow banding across."""
+    lines = _streaks(20, (18, 45, 120), 0.55)
+    deep = np.maximum(_blur(_noise(24), 70, 0.8) - 1.6, 0)
+    bands = _blur(_noise(25), 160, 6)
+    return np.asarray(0.050 * lines - 0.07 * deep + 0.025 * bands, np.float32)
+
+
+def _metal_milled() -> Plane:
+    """Face mill: crossing arcs of the cutter's leading and trailing edge, tracks that overlap, chatter."""
+    y, x = np.mgrid[0:BANK_HEIGHT, 0:BANK_WIDTH].astype(np.float32)
+    track = np.floor(y / 260)
+    middle = 260 * track + 130
+    lead = np.sqrt(np.maximum(200.0**2 - (y - middle) ** 2, 0))
+    chatter = 1 + 0.5 * _blur(_noise(27), 60, 20)
+    wander = 0.8 * _blur(_noise(26), 40, 40)
+    first = np.sin(2 * np.pi * (x - lead) / 6.4 + wander + 1.7 * track)
+    second = np.sin(2 * np.pi * (x + lead) / 6.4 - wander)
+    seam = np.exp(-(((y - 260 * track) / 2.5) ** 2))
+    marks = 0.036 * first * chatter + 0.018 * second - 0.06 * seam
+    return np.asarray(marks + 0.015 * _noise(28) + 0.02 * _blur(_noise(29), 60, 30), np.float32)
+
+
+def _metal_cast() -> Plane:
+    """Sand or die casting after blasting: grain of several sizes, pores, flow marks."""
+    grain = 0.040 * _blur(_noise(30), 0.9, 0.9) + 0.032 * _blur(_noise(31), 2.2, 2.2)
+    pores = np.maximum(_blur(_noise(32), 1.3, 1.3) - 2.1, 0)
+    glints = np.maximum(_blur(_noise(33), 0.7, 0.7) - 2.0, 0)
+    flow = 0.03 * _blur(_noise(34), 60, 22) + 0.02 * _blur(_noise(35), 14, 14)
+    return np.asarray(grain - 0.16 * pores + 0.12 * glints + flow, np.float32)
+
+
+def _metal_anodised() -> Plane:
+    """Matt oxide over fine brushing; slight clouds of the bath."""
+    sheen = 0.018 * _streaks(36, (25, 60), 0.6)
+    return np.asarray(
+        sheen + 0.014 * _blur(_noise(39), 0.8, 0.8) + 0.018 * _blur(_noise(40), 90, 70), np.float32
+    )
+
+
 def _belt() -> Plane:
     """Woven rubber belt: a weave of 1.5 mm, scuffs along the travel."""
     y, x = np.mgrid[0:BANK_HEIGHT, 0:BANK_WIDTH].astype(np.float32)
@@ -63,7 +117,17 @@ def _belt() -> Plane:
     return np.asarray(0.10 * weave + 0.10 * dirt + 0.12 * scuffs, np.float32)
 
 
-_MAKERS = {"brushed": _brushed, "milled": _milled, "cast": _cast, "anodised": _anodised, "belt": _belt}
+_MAKERS = {
+    "brushed": _brushed,
+    "milled": _milled,
+    "cast": _cast,
+    "anodised": _anodised,
+    "metal_brushed": _metal_brushed,
+    "metal_milled": _metal_milled,
+    "metal_cast": _metal_cast,
+    "metal_anodised": _metal_anodised,
+    "belt": _belt,
+}
 
 
 @cache

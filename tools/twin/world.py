@@ -65,7 +65,8 @@ class World:
         """Every part in belt order, PART_DTYPE, in place: what is written here the other processes see."""
         self.counts_per_mm = float(self._header["counts_per_mm"][0])
         self.camera_to_ejector_mm = float(self._header["camera_to_ejector_mm"][0])
-        self.profile = SpeedProfile.parse(bytes(self._header["profile"][0]).decode())
+        self.profile_text = bytes(self._header["profile"][0]).decode()
+        self.profile = SpeedProfile.parse(self.profile_text)
 
     @classmethod
     def create(
