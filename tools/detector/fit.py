@@ -164,11 +164,22 @@ class Training:
         torch.save(state, temporary)
         temporary.replace(path)
 
-    def _resume(self, path: Path) -> None:
+    def start_from(self, path: Path) -> None:
+        """Begins with the averaged weights of an earlier training; schedule and optimiser begin anew.
+
+        Raises DetectorError for a damaged file or one of another network.
+        """
+        state = _read(path, "give a checkpoint of tools.detector.train")
         try:
-            state = torch.load(path, weights_only=True)
-        except Exception as error:  # torch raises what its unpickler raises
-            raise DetectorError(f"{path}: not a checkpoint ({error}); delete it to begin anew") from error
+            for net, kept in ((self.net, "average"), (self.average, "average"), (self.guide, "guide")):
+                net.load_state_dict(state[kept])
+        except (KeyError, RuntimeError) as error:
+            raise DetectorError(
+                f"{path}: weights of another network ({error}); expected one like this"
+            ) from error
+
+    def _resume(self, path: Path) -> None:
+        state = _read(path, "delete it to begin anew")
         if state["about"] != self._about():
             raise DetectorError(
                 f"{path}: belongs to another run: {state['about']}, this one is {self._about()}; "
@@ -181,6 +192,14 @@ class Training:
     def _about(self) -> dict[str, Any]:
         spec = asdict(self.spec) | {"strides": list(self.spec.strides)}
         return {"spec": spec, "recipe": asdict(self.recipe), "pictures": len(self.data.images)}
+
+
+def _read(path: Path, way_out: str) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises what its unpickler raises
+        raise DetectorError(f"{path}: not a checkpoint ({error}); {way_out}") from error
+    return state
 
 
 _STATEFUL = ("net", "guide", "average", "optimiser", "schedule")

@@ -48,6 +48,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="plain")
     parser.add_argument("--backbone-from", type=Path, help="ONNX of a plain classifier gate to begin with")
+    parser.add_argument(
+        "--start-from", type=Path, help="checkpoint of an earlier training of the same network"
+    )
     parser.add_argument("--channels", type=int, default=64, help="of the PAN")
     parser.add_argument("--strides", type=_strides, help="default 8,16,32; foreign 8,16,32,64")
     parser.add_argument("--threads", type=int, default=2)
@@ -97,7 +100,9 @@ def _trained(
     options: Namespace, spec: NetSpec, recipe: Recipe, data: BoxSet, validation: BoxSet | None
 ) -> Detector:
     training = Training(spec, recipe, data, options.work / f"{options.name}.pt")
-    if options.backbone_from and training.epoch == 0:
+    if options.start_from and training.epoch == 0:
+        training.start_from(options.start_from)
+    elif options.backbone_from and training.epoch == 0:
         example = to_input(torch.from_numpy(data.images[:: max(1, len(data.images) // 256)][:256]))
         taken = warm_start(training.net.backbone, options.backbone_from, example)
         print(f"{taken} layers from {options.backbone_from}")

@@ -174,6 +174,19 @@ def test_a_killed_run_ends_where_an_undisturbed_one_ends(tmp_path: Path) -> None
         Training(SPEC, recipe, data, tmp_path / "bad.pt")
 
 
+def test_a_training_begins_with_the_weights_of_an_earlier_one(tmp_path: Path) -> None:
+    data, recipe = squares(32), Recipe(epochs=1, batch=16)
+    earlier = Training(SPEC, recipe, data, tmp_path / "earlier.pt").run()
+    later = Training(SPEC, replace(recipe, top_rate=1e-4), data)
+    later.start_from(tmp_path / "earlier.pt")
+    assert later.epoch == 0
+    for one, other in zip(earlier.parameters(), later.net.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+    other_net = Training(replace(SPEC, channels=24), recipe, data)
+    with pytest.raises(DetectorError, match="weights of another network"):
+        other_net.start_from(tmp_path / "earlier.pt")
+
+
 def test_a_loss_that_is_no_number_ends_the_run_with_advice() -> None:
     training = Training(SPEC, Recipe(epochs=1, batch=16), squares(16))
     with torch.no_grad():
