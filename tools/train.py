@@ -20,6 +20,7 @@ from tools.dataset import CALIBRATION, TEST, TRAIN, VALIDATION, normalise
 from tools.training import export, pictures
 from tools.training.augment import Augmentation
 from tools.training.fit import MEAN, STD, Fitted, Recipe, Report, Training
+from tools.training.guide import guided_places
 from tools.training.sets import Labelled, Size, known_classes, manifest_rows, read_split
 from tools.training.twin_sets import twin_set
 from tools.training.weights import Trained, load_weights, save_weights
@@ -149,9 +150,8 @@ def _train(task: _Task, options: Namespace) -> tuple[Trained, Fitted]:
         small_share=options.small_share,
         augmentation=task.augmentation,
     )
-    training = Training(
-        net, recipe, task.train, task.validation, task.work, name=entry.name, guides=entry.guides
-    )
+    guides = guided_places(net, entry.guides)
+    training = Training(net, recipe, task.train, task.validation, task.work, name=entry.name, guides=guides)
     with progress_bar() as progress:
         fitted = training.run(bar(progress, f"train {entry.name}"))
     seconds, classes = fitted.seconds + earlier, task.train.classes

@@ -12,6 +12,7 @@ from tools.errors import TrainError
 from tools.pruning.cut import batch_norms, cut, macs_and_weights, stage_channels
 from tools.pruning.importance import measure_worth
 from tools.training.fit import Recipe, Report, Training, logits
+from tools.training.guide import guided_places
 from tools.training.sets import Labelled
 from tools.training.weights import Trained, load_weights, save_weights
 from tools.training.zoo import network
@@ -92,7 +93,7 @@ class Pruning:
     def _round(self, narrowed: Trained, folder: Path) -> tuple[Trained, Round]:
         net = narrowed.net.to(memory_format=torch.channels_last)
         accuracy_cut = float((logits(net, self.validation).argmax(1) == self.validation.labels).mean())
-        guides = tuple((place, _outputs(narrowed, place)) for place, _ in network(narrowed.model).guides)
+        guides = guided_places(net, network(narrowed.model).guides)
         name = f"{narrowed.model} cut by {self.plan.share:g} in {self.plan.rounds} rounds"
         training = Training(
             net, self.plan.recipe, self.train, self.validation, folder, name=name, guides=guides
@@ -111,10 +112,3 @@ class Pruning:
             seconds=fitted.seconds,
         )
         return healed, finished
-
-
-def _outputs(trained: Trained, place: str) -> int:
-    """Channels that leave the module called ``place``: of its last batch norm outside a shortcut."""
-    module = trained.net.get_submodule(place)
-    norms = [(name, norm) for name, norm in module.named_modules() if isinstance(norm, torch.nn.BatchNorm2d)]
-    return int([norm.num_features for name, norm in norms if "downsample" not in name][-1])

@@ -52,3 +52,18 @@ class Guides(nn.Module):
         """Takes the hooks out of the network."""
         for hook in self._hooks:
             hook.remove()
+
+
+def guided_places(net: nn.Module, places: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """The places with the channels that they have in this network: pruning leaves fewer than the zoo says."""
+    return tuple((place, _outputs(net.get_submodule(place), channels)) for place, channels in places)
+
+
+def _outputs(module: nn.Module, otherwise: int) -> int:
+    """Channels that leave a stage: of its last batch norm outside a shortcut; it may have none."""
+    norms = [
+        norm
+        for name, norm in module.named_modules()
+        if isinstance(norm, nn.BatchNorm2d) and "downsample" not in name
+    ]
+    return int(norms[-1].num_features) if norms else otherwise
