@@ -19,3 +19,19 @@ class CalibrationError(Exception):
 
 class GraphError(Exception):
     """An ONNX file that no engine can be made of."""
+
+
+class DeviceError(Exception):
+    """No NVIDIA driver, no GPU, or not the one that an engine was built for."""
+
+
+class BuildError(Exception):
+    """TensorRT is missing, or refuses to build or to load an engine."""
+
+
+class RunError(Exception):
+    """An engine that was loaded and does not run."""
+
+
+class StoreError(Exception):
+    """The engine store: an entry, a signature, a key or the disk below it."""
