@@ -242,6 +242,8 @@ class LineStatus:
     parts_tracked: int  # in the shift register now
     parts_ended: int  # left it
     engine_faults: int
+    verdict_from_ns: int  # the next verdict is expected then, and actuation awake
+    verdict_until_ns: int
     gate_p999_ns: int
     classifier_p999_ns: int
     speed_outside_table: int  # parts rejected because the routing table does not reach their speed
@@ -359,13 +361,6 @@ class SlidingQuantile:
     def __init__(self, window: int, q: float) -> None: ...
     def add(self, value_ns: int) -> None: ...
     def value(self) -> int: ...
-
-class Anticipation:
-    """When an event that follows a trigger is due, learned from the parts before; ``window`` is (0, 0) until then."""
-
-    def __init__(self) -> None: ...
-    def learn(self, delay_ns: int) -> None: ...
-    def window(self, triggered_ns: int) -> tuple[int, int]: ...
 
 # --- the loop --------------------------------------------------------------------------------------
 

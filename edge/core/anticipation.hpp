@@ -1,4 +1,4 @@
-// When the next event of a part is due, learned from the parts before it.
+// When an event is due that follows another, learned from the parts before.
 //
 // A processor that has slept needs 50 to 100 µs to wake up, and code that has not run for 60 ms runs several
 // times slower. Whoever knows when its work comes is awake and warm by then, and asleep the rest of the time.
@@ -20,18 +20,18 @@ class Anticipation {
     int64_t from_ns = 0, until_ns = 0;
   };
 
-  // `delay_ns`: from the trigger to the event.
+  // `delay_ns`: from what comes first to the event.
   void learn(int64_t delay_ns) {
     earliest_.add(delay_ns);
     latest_.add(delay_ns);
   }
 
   // Empty until something was learned.
-  Window window(int64_t triggered_ns) const {
+  Window window(int64_t first_ns) const {
     const int64_t latest_ns = latest_.value();
     if (latest_ns == 0) return {};
-    const int64_t from_ns = triggered_ns + earliest_.value() - kLead;
-    return {from_ns, std::min(triggered_ns + latest_ns, from_ns + kLongest)};
+    const int64_t from_ns = first_ns + earliest_.value() - kLead;
+    return {from_ns, std::min(first_ns + latest_ns, from_ns + kLongest)};
   }
 
  private:

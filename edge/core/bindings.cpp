@@ -1,7 +1,6 @@
 #include <pybind11/native_enum.h>
 #include <pybind11/pybind11.h>
 
-#include "anticipation.hpp"
 #include "clock.hpp"
 #include "enums.hpp"
 #include "error.hpp"
@@ -101,16 +100,6 @@ void bind_statistics(py::module_& m) {
       .def(py::init<size_t, double>(), py::arg("window"), py::arg("q"))
       .def("add", &SlidingQuantile::add, py::arg("value_ns"))
       .def("value", &SlidingQuantile::value);
-  py::class_<Anticipation>(m, "Anticipation")
-      .def(py::init<>())
-      .def("learn", &Anticipation::learn, py::arg("delay_ns"))
-      .def(
-          "window",
-          [](const Anticipation& a, int64_t triggered_ns) {
-            const Anticipation::Window w = a.window(triggered_ns);
-            return py::make_tuple(w.from_ns, w.until_ns);
-          },
-          py::arg("triggered_ns"));
 }
 
 }  // namespace

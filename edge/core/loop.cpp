@@ -204,6 +204,7 @@ bool InspectionLoop::look(const FrameHeader& frame, const uint8_t* pixels) {
     settle(Verdict::REJECT, reason, Route::NONE, 0, 0);
     return false;
   }
+  announce_verdict(gate_);
   const bool sound = run_engine(gate_, part_.gate_in_ns, part_.gate_out_ns, gate_scores_);
   part_.gate_good = gate_scores_.good;
   part_.gate_defect = gate_scores_.defect;
@@ -279,6 +280,7 @@ void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pix
     return settle(Verdict::REJECT, Reason::FRAME_CORRUPT, Route::CLASSIFIER, 0, 0);
   }
   classifier_->preprocess.run(pixels, geometry, classifier_->input);
+  announce_verdict(*classifier_);
   Scores s;
   bool sound = run_engine(*classifier_, part_.classifier_in_ns, part_.classifier_out_ns, s);
   part_.looks = 1;
@@ -391,6 +393,7 @@ bool InspectionLoop::fuse(Pending& place) {
 
 void InspectionLoop::commit() {
   part_.decided_ns = now_ns();
+  learn_verdict_delay();
   // The median: a write that takes longer than usual is bounded, and judged by its acknowledgement, in
   // actuation.
   const int64_t write_ns = plc_write_ns(region_->status().plc_write_p50_ns);
@@ -459,6 +462,24 @@ void InspectionLoop::expire_parts() {
   for (size_t i = 0; i < kPending; ++i) {
     Pending& place = pending_[(next_pending_ + i) % kPending];
     if (place.open && patience_ends_ns(place) <= now) give_up(place);
+  }
+}
+
+// Tells actuation when the verdict comes if this engine has the last word, so that it is awake by then.
+void InspectionLoop::announce_verdict(const Engine& engine) {
+  if (!settings_.anticipate) return;
+  const Anticipation::Window due = engine.verdict_delay.window(now_ns());
+  region_->status().verdict_from_ns.store(due.from_ns, std::memory_order_relaxed);
+  region_->status().verdict_until_ns.store(due.until_ns, std::memory_order_relaxed);
+  region_->header().actuation_bell.ring();
+}
+
+void InspectionLoop::learn_verdict_delay() {
+  if (settings_.frames_per_part > 1) return;  // the frame that is told of need not be the last
+  if (part_.route == Route::GATE && part_.gate_in_ns > 0) {
+    gate_.verdict_delay.learn(part_.decided_ns - part_.gate_in_ns);
+  } else if (part_.route == Route::CLASSIFIER && part_.classifier_in_ns > 0) {
+    classifier_->verdict_delay.learn(part_.decided_ns - part_.classifier_in_ns);
   }
 }
 

@@ -28,6 +28,7 @@ struct Engine {
   size_t classes = 0;
   std::function<bool()> run;
   SlidingQuantile latency_ns{2048, 0.999};
+  Anticipation verdict_delay{};  // from its start to the verdict, where it has the last word
   int faults_in_a_row = 0;
   ScoreCalibration calibration{};
   std::shared_ptr<const BoxScores> boxes{};  // of the last run; null: the engine is no detector
@@ -65,9 +66,9 @@ struct LoopSettings {
   int64_t warmup_limit_ns = 6 * kSecond;
   int64_t keep_warm_ns = 250 * kMillisecond;  // the classifier never rests longer; 0: off
   int engine_fault_limit = 5;                 // failures in a row that end READY
-  bool anticipate = false;                    // be awake when a frame is due; wants a second processor
-  int fifo_priority = 0;                      // 0: leave the scheduler alone
-  int cpu = -1;                               // -1: any
+  bool anticipate = false;  // be awake when a frame is due, and tell when a verdict is; wants two processors
+  int fifo_priority = 0;    // 0: leave the scheduler alone
+  int cpu = -1;             // -1: any
 };
 
 class InspectionLoop {
@@ -110,6 +111,8 @@ class InspectionLoop {
   void settle(Verdict verdict, Reason reason, Route route, uint8_t class_id, float confidence);
   void settle_defect(Route route, const Scores& scores);
   bool fuse(Pending& place);
+  void announce_verdict(const Engine& engine);
+  void learn_verdict_delay();
   bool run_engine(Engine& engine, int64_t& in_ns, int64_t& out_ns, Scores& scores);
   void give_up(Pending& place);
   int64_t patience_ends_ns(const Pending& place) const;

@@ -73,19 +73,12 @@ uint16_t fixed(float weight) {
 
 }  // namespace
 
-void Preprocess::Plane::reserve(int width, int height, int bytes, const PreprocessSettings& s) {
-  // Room for any frame that is not larger: a mosaic adds up to two taps to a window, vectors are filled up.
-  const auto out_width = static_cast<std::size_t>(s.out_width);
-  const auto out_height = static_cast<std::size_t>(s.out_height);
-  const auto columns = static_cast<std::size_t>(kernels::whole_vectors(width / s.out_width + 6));
+void Preprocess::RowTable::reserve(int height, int out_height) {
+  // A mosaic adds up to two taps to a window, and a cut cell at either end is one more.
   taps.clear();
   tap_begin.clear();
-  column_weights.clear();
-  taps.reserve(static_cast<std::size_t>(height) + 5 * out_height);
-  tap_begin.reserve(out_height + 1);
-  column_weights.reserve(out_width * columns);
-  // The column sums read whole vectors, past the last weight that is not zero.
-  sums.assign(static_cast<std::size_t>((width + 3) * bytes) + (columns + 1) * kLanes, 0);
+  taps.reserve(static_cast<std::size_t>(height) + 5 * static_cast<std::size_t>(out_height));
+  tap_begin.reserve(static_cast<std::size_t>(out_height) + 1);
 }
 
 Preprocess::Preprocess(const PreprocessSettings& settings) : settings_(settings) {
@@ -149,10 +142,7 @@ void Preprocess::prepare(const Geometry& g) {
     move_ring_inwards(width, cols_, mosaic_cols_);
     move_ring_inwards(height, rows_, mosaic_rows_);
   }
-  // In any case: a smaller frame may need them.
-  for (Plane& plane : planes_) plane.reserve(roi.width, roi.height, bytes_per_pixel(g.format), settings_);
-  column_start_.clear();
-  column_start_.reserve(static_cast<std::size_t>(settings_.out_width));
+  reserve(roi.width, roi.height, bytes_per_pixel(g.format));  // in any case: a smaller frame may need it
   prepared_ = g;
   is_sparse_ =
       sampling == Sampling::BILINEAR &&
@@ -165,15 +155,28 @@ void Preprocess::prepare(const Geometry& g) {
   }
 }
 
+// Room for any frame of the format that is not larger.
+void Preprocess::reserve(int width, int height, int bytes_per_pixel) {
+  for (RowTable& table : tables_) table.reserve(height, settings_.out_height);
+  if (bytes_per_pixel == 1) mosaic_columns_.reserve(width + 4, settings_.out_width);
+  const auto out_width = static_cast<std::size_t>(settings_.out_width);
+  const auto columns = static_cast<std::size_t>(kernels::whole_vectors(width / settings_.out_width + 6));
+  column_start_.clear();
+  column_start_.reserve(out_width);
+  column_weights_.clear();
+  column_weights_.reserve(out_width * columns);
+  // The column sums read whole vectors, past the last weight that is not zero.
+  sums_.assign(static_cast<std::size_t>((width + 3) * bytes_per_pixel) + (columns + 1) * kLanes, 0);
+}
+
 void Preprocess::build_plain(int bytes_per_pixel) {
-  plane_count_ = 1;
-  Plane& plane = planes_[0];
+  RowTable& table = tables_[0];
   for (int i = 0; i < rows_.size(); ++i) {
     const Windows::View window = rows_[i];
-    plane.tap_begin.push_back(plane.taps.size());
-    for (int y = window.first; y <= window.last(); ++y) plane.taps.push_back({y, window.at(y), window.at(y)});
+    table.tap_begin.push_back(table.taps.size());
+    for (int y = window.first; y <= window.last(); ++y) table.taps.push_back({y, window.at(y), window.at(y)});
   }
-  plane.tap_begin.push_back(plane.taps.size());
+  table.tap_begin.push_back(table.taps.size());
 
   origin_ = cols_[0].first;
   bytes_ = (cols_[cols_.size() - 1].last() + 1 - origin_) * bytes_per_pixel;
@@ -182,20 +185,19 @@ void Preprocess::build_plain(int bytes_per_pixel) {
   for (int i = 0; i < cols_.size(); ++i) {
     const Windows::View window = cols_[i];
     column_start_.push_back((window.first - origin_) * bytes_per_pixel);
-    for (int k = 0; k < columns_; ++k) plane.column_weights.push_back(window.at(window.first + k));
+    for (int k = 0; k < columns_; ++k) column_weights_.push_back(window.at(window.first + k));
   }
   origin_ *= bytes_per_pixel;
 }
 
-// Three planes hold what a mosaic needs: even rows (R G R G), odd rows (G B G B), and the greens once more
-// for their neighbours above and below. Within a plane even and odd bytes are different colours with
+// Three tables hold what a mosaic needs: even rows (R G R G), odd rows (G B G B), and the greens once more
+// for their neighbours above and below. Within a row even and odd bytes are different colours with
 // different weights.
 void Preprocess::build_mosaic(int width, int height) {
-  plane_count_ = 3;
-  auto& [even_rows, odd_rows, greens] = planes_;
+  auto& [even_rows, odd_rows, greens] = tables_;
   for (int i = 0; i < mosaic_rows_.size(); ++i) {
     const Windows::View window = mosaic_rows_[i];
-    for (Plane& plane : planes_) plane.tap_begin.push_back(plane.taps.size());
+    for (RowTable& table : tables_) table.tap_begin.push_back(table.taps.size());
     for (int y = std::max(window.first - 1, 0); y <= std::min(window.last() + 1, height - 1); ++y) {
       const MosaicWeights w = mosaic_weights(window, height, y);
       if (y % 2 == 0) {
@@ -207,43 +209,26 @@ void Preprocess::build_mosaic(int width, int height) {
       }
     }
   }
-  for (Plane& plane : planes_) plane.tap_begin.push_back(plane.taps.size());
-
-  const auto first_of = [](const Windows::View& window) { return std::max(window.first - 1, 0) & ~1; };
-  origin_ = first_of(mosaic_cols_[0]);
-  bytes_ = std::min(mosaic_cols_[mosaic_cols_.size() - 1].last() + 2, width) - origin_;
-  columns_ = kernels::whole_vectors(mosaic_cols_.widest() + 3);
-  for (int i = 0; i < mosaic_cols_.size(); ++i) {
-    const Windows::View window = mosaic_cols_[i];
-    const int first = first_of(window);
-    column_start_.push_back(first - origin_);
-    for (int x = first; x < first + columns_; ++x) {
-      const MosaicWeights w = x < width ? mosaic_weights(window, width, x) : MosaicWeights{};
-      const bool even = x % 2 == 0;
-      even_rows.column_weights.push_back(even ? w.hat : w.beside);
-      odd_rows.column_weights.push_back(even ? w.beside : w.hat);
-      greens.column_weights.push_back(w.direct);
-    }
-  }
+  for (RowTable& table : tables_) table.tap_begin.push_back(table.taps.size());
+  mosaic_columns_.build(mosaic_cols_, width);
 }
 
-void Preprocess::sum_rows(const uint8_t* pixels, int64_t stride, int out_row, Plane& plane) const {
+void Preprocess::sum_rows(const RowTable& table, int out_row, const uint8_t* pixels, int64_t stride,
+                          std::size_t bytes, uint16_t* sums) {
   const auto index = static_cast<std::size_t>(out_row);
-  const RowTap* tap = plane.taps.data() + plane.tap_begin[index];
-  const std::size_t count = plane.tap_begin[index + 1] - plane.tap_begin[index];
-  const auto row_of = [&](const RowTap& t) { return pixels + t.row * stride + origin_; };
-  const auto length = static_cast<std::size_t>(bytes_);
+  const RowTap* tap = table.taps.data() + table.tap_begin[index];
+  const std::size_t count = table.tap_begin[index + 1] - table.tap_begin[index];
   if (count > kMostFixedTaps) {
     // In strips that stay in the cache.
     std::array<float, 512> strip;
-    for (std::size_t from = 0; from < length; from += strip.size()) {
-      const std::size_t size = std::min(strip.size(), length - from);
+    for (std::size_t from = 0; from < bytes; from += strip.size()) {
+      const std::size_t size = std::min(strip.size(), bytes - from);
       strip.fill(0.5F);
       for (std::size_t k = 0; k < count; ++k) {
-        kernels::add_row(row_of(tap[k]) + from, tap[k].even * 256.0F, tap[k].odd * 256.0F, size,
+        kernels::add_row(pixels + tap[k].row * stride + from, tap[k].even * 256.0F, tap[k].odd * 256.0F, size,
                          strip.data());
       }
-      std::copy_n(strip.data(), size, plane.sums.data() + from);
+      std::copy_n(strip.data(), size, sums + from);
     }
     return;
   }
@@ -255,36 +240,24 @@ void Preprocess::sum_rows(const uint8_t* pixels, int64_t stride, int out_row, Pl
     group.count = static_cast<int>(std::min<std::size_t>(count - done, kernels::kGroup));
     for (int k = 0; k < group.count; ++k) {
       const RowTap& t = tap[done + static_cast<std::size_t>(k)];
-      group.rows[k] = row_of(t);
+      group.rows[k] = pixels + t.row * stride;
       group.even[k] = fixed(t.even);
       group.odd[k] = fixed(t.odd);
     }
-    kernels::sum_rows(group, length, plane.sums.data());
+    kernels::sum_rows(group, bytes, sums);
     if (count == 0) return;
   }
 }
 
 void Preprocess::sum_columns() {
   const auto out = static_cast<std::size_t>(settings_.out_width);
-  float* const red = channels_[0].data();
-  float* const green = channels_[1].data();
-  float* const blue = channels_[2].data();
   const int* const starts = column_start_.data();
-  const float* const weights = planes_[0].column_weights.data();
-  const uint16_t* const sums = planes_[0].sums.data();
-  switch (prepared_.format) {
-    case PixelFormat::MONO8:
-      return kernels::columns_mono(sums, starts, weights, columns_, out, red);
-    case PixelFormat::BGR8:
-    case PixelFormat::BGRA8:
-      return kernels::columns_colour(sums, bytes_per_pixel(prepared_.format), starts, weights, columns_, out,
-                                     red, green, blue);
-    case PixelFormat::BAYER_RG8:
-      return kernels::columns_mosaic(
-          {sums, planes_[1].sums.data(), planes_[2].sums.data()},
-          {weights, planes_[1].column_weights.data(), planes_[2].column_weights.data()}, starts, columns_,
-          out, red, green, blue);
+  const float* const weights = column_weights_.data();
+  if (prepared_.format == PixelFormat::MONO8) {
+    return kernels::columns_mono(sums_.data(), starts, weights, columns_, out, channels_[0].data());
   }
+  kernels::columns_colour(sums_.data(), bytes_per_pixel(prepared_.format), starts, weights, columns_, out,
+                          channels_[0].data(), channels_[1].data(), channels_[2].data());
 }
 
 void Preprocess::emit(int out_row, void* out, Brightness& brightness) {
@@ -309,20 +282,45 @@ void Preprocess::emit(int out_row, void* out, Brightness& brightness) {
   }
 }
 
-FrameStats Preprocess::run(const uint8_t* pixels, const Geometry& geometry, void* out) noexcept {
-  prepare(geometry);
-  Brightness brightness;
+void Preprocess::run_mosaic(const uint8_t* pixels, int64_t stride, void* out, Brightness& brightness) {
+  constexpr int batch = MosaicColumns::kRows;
+  const uint8_t* const from = pixels + mosaic_columns_.origin();
+  const auto bytes = static_cast<std::size_t>(mosaic_columns_.bytes());
+  for (int row = 0; row < settings_.out_height; row += batch) {
+    const int rows = std::min(batch, settings_.out_height - row);
+    for (std::size_t p = 0; p < tables_.size(); ++p) {
+      for (int r = 0; r < rows; ++r) {
+        sum_rows(tables_[p], row + r, from, stride, bytes, mosaic_columns_.row(r));
+      }
+      mosaic_columns_.take(p);
+    }
+    mosaic_columns_.sum();
+    for (int r = 0; r < rows; ++r) {
+      mosaic_columns_.read(r, channels_[0].data(), channels_[1].data(), channels_[2].data());
+      emit(row + r, out, brightness);
+    }
+  }
+}
+
+void Preprocess::run_plain(const uint8_t* pixels, int64_t stride, void* out, Brightness& brightness) {
   for (int row = 0; row < settings_.out_height; ++row) {
     if (is_sparse_) {
-      sparse_.row(pixels, geometry.stride, row, channels_[0].data(), channels_[1].data(),
-                  channels_[2].data());
+      sparse_.row(pixels, stride, row, channels_[0].data(), channels_[1].data(), channels_[2].data());
     } else {
-      for (int p = 0; p < plane_count_; ++p) {
-        sum_rows(pixels, geometry.stride, row, planes_[static_cast<std::size_t>(p)]);
-      }
+      sum_rows(tables_[0], row, pixels + origin_, stride, static_cast<std::size_t>(bytes_), sums_.data());
       sum_columns();
     }
     emit(row, out, brightness);
+  }
+}
+
+FrameStats Preprocess::run(const uint8_t* pixels, const Geometry& geometry, void* out) noexcept {
+  prepare(geometry);
+  Brightness brightness;
+  if (geometry.format == PixelFormat::BAYER_RG8 && !is_sparse_) {
+    run_mosaic(pixels, geometry.stride, out, brightness);
+  } else {
+    run_plain(pixels, geometry.stride, out, brightness);
   }
   const double count = static_cast<double>(settings_.out_width) * settings_.out_height;
   return {static_cast<float>(static_cast<double>(brightness.sum) / 256.0 / count),

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "frame.hpp"
+#include "mosaic_columns.hpp"
 #include "resample.hpp"
 #include "sparse_bilinear.hpp"
 
@@ -76,13 +77,11 @@ class Preprocess {
     float even;
     float odd;
   };
-  // Weighted sums of source rows as grey level * 256, and how its columns are weighted.
-  struct Plane {
+  // Which source rows make an output row; a mosaic has three such tables.
+  struct RowTable {
     std::vector<RowTap> taps;
     std::vector<std::size_t> tap_begin;  // per output row, plus the end
-    std::vector<float> column_weights;   // out_width x columns_
-    std::vector<uint16_t> sums;
-    void reserve(int width, int height, int bytes, const PreprocessSettings& settings);
+    void reserve(int height, int out_height);
   };
   struct Brightness {
     int64_t sum = 0;  // grey level * 256
@@ -90,9 +89,14 @@ class Preprocess {
     int64_t bright = 0;
   };
 
+  void reserve(int width, int height, int bytes_per_pixel);
   void build_plain(int bytes_per_pixel);
   void build_mosaic(int width, int height);
-  void sum_rows(const uint8_t* pixels, int64_t stride, int out_row, Plane& plane) const;
+  // Grey level * 256 of `bytes` columns from `origin` on.
+  static void sum_rows(const RowTable& table, int out_row, const uint8_t* pixels, int64_t stride,
+                       std::size_t bytes, uint16_t* sums);
+  void run_mosaic(const uint8_t* pixels, int64_t stride, void* out, Brightness& brightness);
+  void run_plain(const uint8_t* pixels, int64_t stride, void* out, Brightness& brightness);
   void sum_columns();
   void emit(int out_row, void* out, Brightness& brightness);
 
@@ -107,11 +111,14 @@ class Preprocess {
   Windows mosaic_cols_;
   SparseBilinear sparse_;
   bool is_sparse_ = false;
-  std::array<Plane, 3> planes_;
-  int plane_count_ = 0;
-  int origin_ = 0;   // first source column of `sums`
-  int bytes_ = 0;    // source bytes of a row that are summed
-  int columns_ = 0;  // weights per output column
+  std::array<RowTable, 3> tables_;  // of a mosaic: even rows, odd rows, greens; else the first only
+  MosaicColumns mosaic_columns_;
+  // Of other formats.
+  int origin_ = 0;                     // first source byte of a row that is summed
+  int bytes_ = 0;                      // how many are
+  int columns_ = 0;                    // weights per output column
+  std::vector<float> column_weights_;  // out_width x columns_
+  std::vector<uint16_t> sums_;         // of one output row
   std::vector<int> column_start_;
   std::array<std::vector<float>, 3> channels_;  // one output row, R G B (or grey), grey level * 256
   std::vector<float> luma_;

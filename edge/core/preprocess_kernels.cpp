@@ -16,10 +16,8 @@ typedef float Floats4 __attribute__((vector_size(16)));
 typedef int32_t Ints8 __attribute__((vector_size(32)));
 typedef int32_t Ints4 __attribute__((vector_size(16)));
 typedef uint16_t Words8 __attribute__((vector_size(16)));
+typedef int64_t Longs2 __attribute__((vector_size(16)));
 typedef uint16_t Words4 __attribute__((vector_size(8)));
-
-constexpr Ints8 kOddLanes{0, -1, 0, -1, 0, -1, 0, -1};
-constexpr std::size_t kTogether = 4;
 
 // The high half of a 16-bit product: one instruction where there is one.
 EDGE_INLINE uint16_t weigh(uint8_t value, uint16_t weight) {
@@ -57,51 +55,49 @@ EDGE_INLINE void add_weighted(const uint16_t* sums, const float* weights, Floats
   total += __builtin_convertvector(wide, Floats8) * weight;
 }
 
-// Of one output of a mosaic: red in the even and blue in the odd lanes, and green in all lanes of the other.
-struct MosaicSums {
-  Floats4 red_blue, green;
-};
-
 EDGE_INLINE Floats4 fold(const Floats8& total) {
   Floats4 half[2];
   std::memcpy(half, &total, sizeof half);
   return half[0] + half[1];
 }
 
-EDGE_INLINE MosaicSums mosaic_sums(const std::array<const uint16_t*, 3>& sums,
-                                   const std::array<const float*, 3>& weights, std::size_t at, int start,
-                                   int columns) {
-  Floats8 even_rows{};
-  Floats8 odd_rows{};
-  Floats8 greens{};
-  for (int k = 0; k < columns; k += kLanes, at += kLanes) {
-    add_weighted(sums[0] + start + k, weights[0] + at, even_rows);
-    add_weighted(sums[1] + start + k, weights[1] + at, odd_rows);
-    add_weighted(sums[2] + start + k, weights[2] + at, greens);
+EDGE_INLINE uint16_t high_half(uint16_t value, uint16_t weight) {
+  return static_cast<uint16_t>((static_cast<uint32_t>(value) * weight) >> 16);
+}
+
+EDGE_INLINE Words8 low(const Words8& a, const Words8& b) {
+  return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+}
+EDGE_INLINE Words8 high(const Words8& a, const Words8& b) {
+  return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+}
+EDGE_INLINE Ints4 low(const Ints4& a, const Ints4& b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
+EDGE_INLINE Ints4 high(const Ints4& a, const Ints4& b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
+EDGE_INLINE Longs2 low(const Longs2& a, const Longs2& b) { return __builtin_shufflevector(a, b, 0, 2); }
+EDGE_INLINE Longs2 high(const Longs2& a, const Longs2& b) { return __builtin_shufflevector(a, b, 1, 3); }
+
+// Pairs of rows, of pairs, of fours are interleaved: eight by eight words transposed.
+EDGE_INLINE void turn_block(const uint16_t* from, std::size_t from_stride, uint16_t* to,
+                            std::size_t to_stride) {
+  Words8 rows[8];
+  Ints4 pairs[8];
+  Longs2 fours[8];
+  for (std::size_t r = 0; r < 8; ++r) std::memcpy(&rows[r], from + r * from_stride, sizeof rows[r]);
+  for (int k = 0; k < 4; ++k) {
+    pairs[2 * k] = reinterpret_cast<Ints4>(low(rows[2 * k], rows[2 * k + 1]));
+    pairs[2 * k + 1] = reinterpret_cast<Ints4>(high(rows[2 * k], rows[2 * k + 1]));
   }
-  // Even rows are R G R G, odd rows G B G B.
-  return {fold(kOddLanes ? odd_rows : even_rows), fold((kOddLanes ? even_rows : odd_rows) + greens)};
-}
-
-template <int A, int B, int C, int D>
-EDGE_INLINE Floats4 pick(const Floats4& low, const Floats4& high) {
-  return __builtin_shufflevector(low, high, A, B, C, D);
-}
-
-EDGE_INLINE void store(const Floats4& value, float* to) { std::memcpy(to, &value, sizeof value); }
-
-// Sums across the lanes of four outputs at once: one by one they would take longer than the products.
-EDGE_INLINE void store_four(const std::array<MosaicSums, 4>& o, float* red, float* green, float* blue) {
-  const auto halves = [](const Floats4& a, const Floats4& b) {
-    return pick<0, 1, 4, 5>(a, b) + pick<2, 3, 6, 7>(a, b);
-  };
-  const Floats4 first = halves(o[0].red_blue, o[1].red_blue);
-  const Floats4 second = halves(o[2].red_blue, o[3].red_blue);
-  store(pick<0, 2, 4, 6>(first, second), red);
-  store(pick<1, 3, 5, 7>(first, second), blue);
-  const Floats4 g01 = halves(o[0].green, o[1].green);
-  const Floats4 g23 = halves(o[2].green, o[3].green);
-  store(pick<0, 2, 4, 6>(g01, g23) + pick<1, 3, 5, 7>(g01, g23), green);
+  for (int k = 0; k < 8; k += 4) {
+    for (int j = 0; j < 2; ++j) {
+      fours[k + 2 * j] = reinterpret_cast<Longs2>(low(pairs[k + j], pairs[k + j + 2]));
+      fours[k + 2 * j + 1] = reinterpret_cast<Longs2>(high(pairs[k + j], pairs[k + j + 2]));
+    }
+  }
+  for (std::size_t j = 0; j < 4; ++j) {
+    const Longs2 columns[2] = {low(fours[j], fours[j + 4]), high(fours[j], fours[j + 4])};
+    std::memcpy(to + 2 * j * to_stride, &columns[0], sizeof columns[0]);
+    std::memcpy(to + (2 * j + 1) * to_stride, &columns[1], sizeof columns[1]);
+  }
 }
 
 }  // namespace
@@ -162,20 +158,52 @@ void columns_colour(const uint16_t* sums, int bytes_per_pixel, const int* starts
 }
 
 EDGE_MULTIVERSION
-void columns_mosaic(const std::array<const uint16_t*, 3>& sums, const std::array<const float*, 3>& weights,
-                    const int* starts, int columns, std::size_t out, float* red, float* green, float* blue) {
-  const auto step = static_cast<std::size_t>(columns);
-  const auto of = [&](std::size_t i) { return mosaic_sums(sums, weights, i * step, starts[i], columns); };
-  std::size_t i = 0;
-  for (; i + kTogether <= out; i += kTogether) {
-    store_four({of(i), of(i + 1), of(i + 2), of(i + 3)}, red + i, green + i, blue + i);
+void columns_mosaic(const std::array<const uint16_t*, 3>& planes, const int* starts, const int* pair_ends,
+                    const MosaicPair* pairs, std::size_t out, const std::array<uint16_t*, 3>& colours) {
+  constexpr std::size_t rows = kBatch;
+  const uint16_t* const __restrict even = planes[0];
+  const uint16_t* const __restrict odd = planes[1];
+  const uint16_t* const __restrict greens = planes[2];
+  int pair = 0;
+  for (std::size_t i = 0; i < out; ++i) {
+    std::size_t at = static_cast<std::size_t>(starts[i]) * rows;
+    uint16_t red[rows], green[rows], blue[rows];
+    // Each product is cut off, by half a unit on average.
+    const auto count = static_cast<uint16_t>(pair_ends[i] - pair);
+    for (std::size_t r = 0; r < rows; ++r) {
+      red[r] = blue[r] = count / 2;
+      green[r] = static_cast<uint16_t>(2 * count);
+    }
+    for (; pair < pair_ends[i]; ++pair, at += 2 * rows) {
+      const MosaicPair w = pairs[pair];
+      for (std::size_t r = 0; r < rows; ++r) {
+        const std::size_t next = at + rows + r;
+        red[r] = static_cast<uint16_t>(red[r] + high_half(even[at + r], w.red_even));
+        blue[r] = static_cast<uint16_t>(blue[r] + high_half(odd[next], w.blue_odd));
+        green[r] = static_cast<uint16_t>(
+            green[r] + high_half(odd[at + r], w.beside_even) + high_half(greens[at + r], w.direct_even) +
+            high_half(even[next], w.beside_odd) + high_half(greens[next], w.direct_odd));
+      }
+    }
+    std::memcpy(colours[0] + i * rows, red, sizeof red);
+    std::memcpy(colours[1] + i * rows, green, sizeof green);
+    std::memcpy(colours[2] + i * rows, blue, sizeof blue);
   }
-  for (; i < out; ++i) {
-    const MosaicSums last = of(i);
-    red[i] = last.red_blue[0] + last.red_blue[2];
-    blue[i] = last.red_blue[1] + last.red_blue[3];
-    green[i] = (last.green[0] + last.green[2]) + (last.green[1] + last.green[3]);
+}
+
+EDGE_MULTIVERSION
+void turn(const uint16_t* from, std::size_t from_stride, std::size_t rows, std::size_t columns, uint16_t* to,
+          std::size_t to_stride) {
+  for (std::size_t y = 0; y < rows; y += kTurned) {
+    for (std::size_t x = 0; x < columns; x += kTurned) {
+      turn_block(from + y * from_stride + x, from_stride, to + x * to_stride + y, to_stride);
+    }
   }
+}
+
+EDGE_MULTIVERSION
+void widen(const uint16_t* __restrict from, std::size_t size, float* __restrict to) {
+  for (std::size_t i = 0; i < size; ++i) to[i] = from[i];
 }
 
 EDGE_MULTIVERSION

@@ -8,8 +8,10 @@
 
 namespace edge::kernels {
 
-constexpr int kLanes = 8;  // floats that the column sums handle at once
-constexpr int kGroup = 4;  // rows that are added in one go
+constexpr int kLanes = 8;   // floats that the column sums handle at once
+constexpr int kGroup = 4;   // rows that are added in one go
+constexpr int kBatch = 16;  // output rows of a mosaic that are worked on together
+constexpr int kTurned = 8;  // side of the blocks that are transposed
 
 constexpr int whole_vectors(int count) { return (count + kLanes - 1) / kLanes * kLanes; }
 
@@ -33,9 +35,20 @@ void columns_mono(const uint16_t* sums, const int* starts, const float* weights,
                   float* grey);
 void columns_colour(const uint16_t* sums, int bytes_per_pixel, const int* starts, const float* weights,
                     int columns, std::size_t out, float* red, float* green, float* blue);
-// Planes: even rows, odd rows, greens for above and below; see Preprocess::build_mosaic.
-void columns_mosaic(const std::array<const uint16_t*, 3>& sums, const std::array<const float*, 3>& weights,
-                    const int* starts, int columns, std::size_t out, float* red, float* green, float* blue);
+
+// Of a mosaic's columns, with kBatch output rows side by side for each column. Weights of an even column and
+// the odd one after it; 65536 is one. Red lies on even columns of even rows, blue on odd ones of odd rows.
+struct MosaicPair {
+  uint16_t red_even, beside_even, direct_even, blue_odd, beside_odd, direct_odd;
+};
+// Planes: even rows, odd rows, greens for above and below; see Preprocess::build_mosaic. Column x of a plane
+// starts at x * kBatch, and so does output i of a colour. Output i has the pairs up to pair_ends[i].
+void columns_mosaic(const std::array<const uint16_t*, 3>& planes, const int* starts, const int* pair_ends,
+                    const MosaicPair* pairs, std::size_t out, const std::array<uint16_t*, 3>& colours);
+// Transposes; rows and columns are whole multiples of kTurned.
+void turn(const uint16_t* from, std::size_t from_stride, std::size_t rows, std::size_t columns, uint16_t* to,
+          std::size_t to_stride);
+void widen(const uint16_t* from, std::size_t size, float* to);
 
 void mix(const float* red, const float* green, const float* blue, const std::array<float, 3>& share,
          std::size_t size, float* luma);

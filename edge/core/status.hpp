@@ -33,6 +33,8 @@
   X(parts_tracked)            \
   X(parts_ended)              \
   X(engine_faults)            \
+  X(verdict_from_ns)          \
+  X(verdict_until_ns)         \
   X(gate_p999_ns)             \
   X(classifier_p999_ns)       \
   X(speed_outside_table)      \

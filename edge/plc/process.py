@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 from edge._core import (
-    Anticipation,
     CoreError,
     PlcResult,
     Reason,
@@ -87,8 +86,6 @@ class Actuation:
         self._timeout_ns = int(config.verdict_timeout_ms * 1e6)
         self._poll_due_ns = 0
         self._last_part_id = 0
-        self._awaited_ns = 0  # trigger of the part whose verdict comes next
-        self._verdict_delay = Anticipation()
         # Triggers before our time: this process was restarted, and parts it never saw are on the belt.
         self._restarted = self._status.triggers_pushed > 0
         self._finished_early: set[int] = set()
@@ -135,8 +132,9 @@ class Actuation:
         self._link.close()
 
     def _rest(self, bell: int, due_ns: int) -> None:
-        """Asleep until something is due, but awake and warm when the verdict of the last trigger is."""
-        from_ns, until_ns = self._verdict_delay.window(self._awaited_ns) if self._anticipates else (0, 0)
+        """Asleep until something is due, but awake and warm when the loop has announced a verdict."""
+        status = self._status
+        from_ns, until_ns = (status.verdict_from_ns, status.verdict_until_ns) if self._anticipates else (0, 0)
         now = now_ns()
         if now >= until_ns:
             self._region.wait_actuation(bell, due_ns)
@@ -176,7 +174,6 @@ class Actuation:
     def _take_triggers(self) -> None:
         while (trigger := self._triggers.read()) is not None:
             part_id, encoder_count, stamp_ns = trigger
-            self._awaited_ns = stamp_ns
             self._enter(part_id, encoder_count, stamp_ns)
 
     def _enter(self, part_id: int, encoder_count: int, stamp_ns: int) -> Part | None:
@@ -195,7 +192,6 @@ class Actuation:
 
     def _judge(self, entry: VerdictEntry) -> None:
         queued_ns = now_ns()
-        self._verdict_delay.learn(entry.decided_ns - entry.triggered_ns)
         if entry.record_index in self._finished_early:
             return
         part = self._register.get(entry.part_id)

@@ -348,6 +348,9 @@ def test_a_loop_that_waits_awake_judges_as_ever(rig: Rig) -> None:
         entry = rig.part(part, grey=60 + 20 * part)
         assert entry.part_id == part
         assert entry.verdict is (Verdict.PASS if part % 2 else Verdict.REJECT)
+    # It was told of before it came.
+    status = rig.region.status
+    assert 0 < status.verdict_from_ns < entry.decided_ns
 
 
 def test_the_loop_beats_without_parts_and_stops(rig: Rig) -> None:

@@ -107,24 +107,6 @@ def test_foreign_and_truncated_regions_are_refused(tmp_path: Path) -> None:
         _core.Region.attach(str(tmp_path / "nowhere"))
 
 
-def test_an_event_is_anticipated_from_the_ones_before() -> None:
-    due = _core.Anticipation()
-    assert due.window(1_000_000_000) == (0, 0)
-    for delay_ns in (3_000_000, 3_100_000, 3_200_000, 3_100_000):
-        due.learn(delay_ns)
-    from_ns, until_ns = due.window(1_000_000_000)
-    assert 2_500_000 < from_ns - 1_000_000_000 < 3_000_000
-    assert 3_000_000 < until_ns - 1_000_000_000 < 3_400_000
-
-
-def test_waiting_awake_has_a_bound_however_late_the_event() -> None:
-    due = _core.Anticipation()
-    for delay_ns in (1_000_000, 80_000_000):
-        due.learn(delay_ns)
-    from_ns, until_ns = due.window(0)
-    assert 0 < until_ns - from_ns <= 1_500_000
-
-
 def test_a_spin_ends_with_the_ring_or_with_its_time(region: _core.Region) -> None:
     before = region.actuation_bell()
     region.spin_actuation(before, _core.now_ns() + 1_000_000)

@@ -178,6 +178,22 @@ TEST(a_belt_is_believed_to_be_faster_at_once_and_slower_as_fast_as_it_brakes) {
   CHECK(guard.believe(0, 60 * kSecond) == 0);
 }
 
+TEST(an_event_is_anticipated_from_the_ones_before) {
+  Anticipation due;
+  CHECK(due.window(kSecond).until_ns == 0);
+  for (const int64_t delay_us : {3000, 3100, 3200, 3100}) due.learn(delay_us * 1000);
+  const Anticipation::Window window = due.window(kSecond);
+  CHECK(window.from_ns > kSecond + 2'500'000 && window.from_ns < kSecond + 3'000'000);
+  CHECK(window.until_ns > kSecond + 3'000'000 && window.until_ns < kSecond + 3'400'000);
+}
+
+TEST(waiting_awake_has_a_bound_however_late_the_event) {
+  Anticipation due;
+  for (const int64_t delay : {kMillisecond, 80 * kMillisecond}) due.learn(delay);
+  const Anticipation::Window window = due.window(0);
+  CHECK(window.until_ns > window.from_ns && window.until_ns - window.from_ns <= 1'500'000);
+}
+
 TEST(stop_ends_a_loop_that_waits) {
   const LineFiles files("stop");
   auto region = Region::create(files.region(), 2, 64);
