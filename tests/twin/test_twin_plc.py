@@ -12,11 +12,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.plc.link import ModbusTcpLink
-from edge.plc.registers import PLC, STATUS, VERDICT, PlcMode, StatusBit, decode, encode
+from edge.plc.registers import (
+    HANDSHAKE,
+    PLC,
+    STATUS,
+    VERDICT,
+    HandshakeBit,
+    PlcMode,
+    StatusBit,
+    decode,
+    encode,
+)
 from edge.plc.settings import PlcSettings
 from tests.plc.line_rig import make_world, twin, until
 from tools.twin.modbus import ModbusServer
-from tools.twin.plc import BELT_START_NS, EJECTOR_COIL, TwinPlc
+from tools.twin.plc import BELT_START_NS, EJECTOR_COIL, HANDSHAKE_BASE, TwinPlc
 from tools.twin.world import BIN_GOOD, BIN_REJECT, World
 
 MS = 1_000_000
@@ -112,6 +122,11 @@ class Master:
         values |= {"heartbeat": self._beat, "heartbeat_period_ms": 50, "status_bits": StatusBit.READY}
         self._registers(0, encode(STATUS, values), now_ns)
 
+    def lease(self, now_ns: int, clear_until: int) -> None:
+        values = dict.fromkeys((register.name for register in HANDSHAKE.registers), 0)
+        values |= {"handshake_bits": HandshakeBit.LEASE, "clear_until": clear_until & 0xFFFFFFFF}
+        self._registers(HANDSHAKE_BASE, encode(HANDSHAKE, values), now_ns)
+
     def verdict(
         self, part_id: int, verdict: int, now_ns: int, valid_until: int = 2**30, **changes: int
     ) -> None:
@@ -164,6 +179,18 @@ def test_part_is_ejected_when_air_is_there_as_its_centre_crosses(tmp_path):
     master.plc.scan(when_ns[3])
     assert list(world.parts["bin"][:4]) == [BIN_REJECT, BIN_GOOD, BIN_GOOD, BIN_REJECT]
     assert list(world.parts["crossing_ns"][:4]) == when_ns
+
+
+def test_lease_ends_in_time_though_the_process_was_held_up(tmp_path):
+    world, master = running(tmp_path, PlcMode.PULSE)
+    when = crossing_ns(world, 1)
+    beat_until(master, T0 + 20 * MS, when - 60 * MS)
+    # Runs out 20 ms before the part crosses: one scan and the valve's 8 ms later there is air.
+    master.lease(when - 60 * MS, world.encoder_count(when - 20 * MS))
+    master.beat(when - 60 * MS)
+    # Nothing ran until now; the runtime's lease for the time after the part is what is found first.
+    master.lease(when + 4 * MS, world.encoder_count(when + SECOND))
+    assert world.parts["bin"][0] == BIN_REJECT
 
 
 def test_heartbeat_that_stops_diverts_after_two_periods(tmp_path):

@@ -92,7 +92,8 @@ class Device:
             action(index)
 
     def _trigger(self, index: int) -> None:
-        stamp_ns = now_ns()
+        # Latched by the sensor's edge: this process may be held up, the hardware that it stands for is not.
+        stamp_ns = self._world.time_at_ns(self._position_mm(index))
         self._world.parts["trigger_ns"][index] = stamp_ns
         self._send_trigger(index)
         if index + 1 in self._faults.close:

@@ -38,7 +38,7 @@ PASS, REJECT = 1, 2
 NO_PART = 0
 """Class of an empty place on the belt, tools.twin.parts.CLASSES."""
 BELT_START_NS = 300_000_000
-SCAN_S = 0.005
+SCAN_NS = 5_000_000
 FIFO_PRIORITY = 70
 """Above the line's own processes: the machine that this one stands for does not share their processors."""
 NEVER_CHANGED_NS = -(2**62)
@@ -82,9 +82,9 @@ class ReadyGate:
         leased = values["handshake_bits"] & HandshakeBit.LEASE
         self._clear_until = values["clear_until"] if leased else None
 
-    def leased(self, encoder: int) -> bool:
-        """Whether nothing that must be rejected can be at the nozzle."""
-        return self._clear_until is None or signed_distance(encoder & 0xFFFFFFFF, self._clear_until) <= 0
+    def past_lease(self, encoder: int) -> int:
+        """Counts since something that must be rejected can be at the nozzle; 0 or less: it cannot."""
+        return 0 if self._clear_until is None else signed_distance(encoder & 0xFFFFFFFF, self._clear_until)
 
 
 class EjectorValve:
@@ -94,10 +94,11 @@ class EjectorValve:
         self._lag_ns = lag_ns
         self._edges: deque[tuple[int, bool]] = deque([(NEVER_CHANGED_NS, False)], maxlen=256)
 
-    def coil(self, on: bool, now_ns: int) -> None:
-        """The coil was written."""
-        if on != self._edges[-1][1]:
-            self._edges.append((now_ns, on))
+    def coil(self, on: bool, at_ns: int) -> None:
+        """The coil changed at a time, at the earliest when it changed last."""
+        last_ns, was_on = self._edges[-1]
+        if on != was_on:
+            self._edges.append((max(at_ns, last_ns), on))
 
     def blows(self, at_ns: int) -> bool:
         """Whether there was air at a time."""
@@ -200,6 +201,7 @@ class TwinPlc:
     def scan(self, now_ns: int) -> None:
         """One cycle of the PLC."""
         self._scans += 1
+        self._end_lease(now_ns)
         self._drive_valve(now_ns)
         self._advance(now_ns)
 
@@ -209,6 +211,7 @@ class TwinPlc:
 
     def wrote_registers(self, address: int, count: int, now_ns: int) -> None:
         """Takes a whole status or verdict block; parts of one are only stored."""
+        self._end_lease(now_ns)
         self._advance(now_ns)
         end = address + count
         if address <= STATUS_BASE and end >= STATUS_BASE + STATUS.words:
@@ -223,6 +226,7 @@ class TwinPlc:
 
     def wrote_coils(self, now_ns: int) -> None:
         """The ejector coil may have changed."""
+        self._end_lease(now_ns)
         self._drive_valve(now_ns)
         self._advance(now_ns)
 
@@ -262,8 +266,19 @@ class TwinPlc:
 
     def _drive_valve(self, now_ns: int) -> None:
         """The coil, or a lease that has run out."""
-        leased = self._gate.leased(self._belt.encoder_count(now_ns))
-        self._valve.coil(self.coils[EJECTOR_COIL] or not leased, now_ns)
+        past = self._gate.past_lease(self._belt.encoder_count(now_ns))
+        self._valve.coil(self.coils[EJECTOR_COIL] or past > 0, now_ns)
+
+    def _end_lease(self, now_ns: int) -> None:
+        """Air from the scan on that found the lease run out.
+
+        This process may be held up, the PLC that it stands for is not: the time is that of the belt.
+        """
+        past = self._gate.past_lease(self._belt.encoder_count(now_ns))
+        if self._world is None or past <= 0:
+            return
+        end_mm = self._world.position_mm(now_ns) - past / self._world.counts_per_mm
+        self._valve.coil(True, min(now_ns, self._world.time_at_ns(end_mm) + SCAN_NS))
 
     def _refresh(self, now_ns: int) -> None:
         state = PlcState.RUNNING if self._gate.alive(now_ns) else PlcState.DIVERTING
@@ -307,7 +322,7 @@ def serve(options: argparse.Namespace) -> None:
     set_fifo_priority(FIFO_PRIORITY)
     print(f"ready port={server.port}", flush=True)
     while not stopping:
-        server.step(SCAN_S)
+        server.step(SCAN_NS / 1e9)
         plc.scan(time.monotonic_ns())
     server.close()
 
