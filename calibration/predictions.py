@@ -22,7 +22,7 @@ Progress = Callable[[int], None]
 
 
 class RunnableEngine(Protocol):
-    """A loaded engine with fixed buffers, such as engines.onnx_cpu.CpuEngine."""
+    """A loaded engine with fixed buffers, such as engines.loaded.LoadedEngine."""
 
     @property
     def input(self) -> NDArray[Any]:

@@ -11,8 +11,8 @@ from edge.inspection.engines import load_pair
 from edge.inspection.rules import class_limits, native_rules
 from edge.inspection.settings import RoutingStep
 from edge.service.machine import CpuPlan
+from engines.loaded import LoadedEngine
 from engines.manifest import EngineManifest
-from engines.onnx_cpu import CpuEngine
 
 
 def explain(config: LineConfig) -> Table:
@@ -68,7 +68,7 @@ def explain(config: LineConfig) -> Table:
     return table
 
 
-def certificate_text(config: LineConfig, gate: EngineManifest, classifier: CpuEngine | None) -> str:
+def certificate_text(config: LineConfig, gate: EngineManifest, classifier: LoadedEngine | None) -> str:
     """Whether what decides is what was certified, in a sentence."""
     engines = {"gate": gate.sha256}
     if classifier:

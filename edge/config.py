@@ -7,12 +7,13 @@ from pydantic import Field, field_validator, model_validator
 
 from edge.camera.settings import CameraSettings, RecordingSettings, ReplaySettings
 from edge.conveyor.settings import ConveyorSettings
-from edge.errors import ConfigError
+from edge.errors import ConfigError, EngineError
 from edge.inspection.certificate import Certificate, certificate_state, decides_hash
 from edge.inspection.recipe import Recipe
 from edge.inspection.rules import RuleSettings
 from edge.inspection.settings import (
     SHIPPED,
+    STORE,
     BudgetSettings,
     EngineSettings,
     ExposureSettings,
@@ -26,6 +27,7 @@ from edge.inspection.settings import (
 from edge.plc.settings import PlcSettings
 from edge.settings import Settings
 from edge.yaml_file import load_yaml
+from engines.errors import BuildError, DeviceError, StoreError
 
 
 class RecordSettings(Settings):
@@ -121,7 +123,7 @@ def anchored(config: LineConfig, folder: Path) -> LineConfig:
         update={
             key: str(_anchor(getattr(config.engines, key), folder))
             for key in ("gate", "classifier")
-            if getattr(config.engines, key) and not getattr(config.engines, key).startswith(SHIPPED)
+            if getattr(config.engines, key) and not getattr(config.engines, key).startswith((SHIPPED, STORE))
         }
     )
     camera = config.camera
@@ -138,8 +140,18 @@ def _anchor(path: str | Path, folder: Path) -> Path:
 
 
 def engine_path(text: str) -> Path:
-    """``shipped:gate`` → the manifest in engines/models; anything else is a path."""
-    return _shipped(text, "models", "engines")
+    """``shipped:gate`` → the manifest in engines/models; ``store:gate`` → the active, verified entry; else a path.
+
+    Raises ConfigError; EngineError: the store refuses its engine.
+    """
+    if not text.startswith(STORE):
+        return _shipped(text, "models", "engines")
+    from engines.store.folder import EngineStore
+
+    try:
+        return EngineStore().active(text.removeprefix(STORE))
+    except (StoreError, DeviceError, BuildError) as error:
+        raise EngineError(str(error)) from error
 
 
 def _recipe_path(text: str) -> Path:

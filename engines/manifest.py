@@ -33,8 +33,9 @@ class InputSpec(_Section):
 class PrecisionSpec(_Section):
     """Number formats inside the graph."""
 
-    scheme: Literal["u8s8"]
-    head: Literal["float32"]
+    scheme: Literal["u8s8", "tensorrt"]
+    """``tensorrt``: a built engine; what it computes in is in its entry of the engine store."""
+    head: Literal["float32", "float16"]
 
 
 class BoxClassSpec(_Section):
@@ -185,10 +186,13 @@ def load_manifest(path: Path) -> EngineManifest:
 
 def write_manifest(manifest: EngineManifest, path: Path) -> None:
     """Writes the YAML in the order of the fields."""
+    path.write_text(manifest_yaml(manifest), encoding="utf-8")
+
+
+def manifest_yaml(manifest: EngineManifest) -> str:
+    """The YAML in the order of the fields."""
     data = manifest.model_dump(mode="json", by_alias=True, exclude_none=True)
-    path.write_text(
-        yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110), encoding="utf-8"
-    )
+    return str(yaml.safe_dump(data, sort_keys=False, default_flow_style=None, width=110))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

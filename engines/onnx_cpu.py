@@ -1,50 +1,17 @@
 """ONNX Runtime on the CPU: the engine of development, demo and CI."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.errors import ManifestError
+from engines.loaded import Decoder, LoadedEngine, MakeDecoder
 from engines.manifest import EngineManifest
 
 
-class Decoder(Protocol):
-    """Turns a detector's raw output into scores of the classes; the native one is ``edge._core.BoxScores``."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Locations and numbers per location that it expects."""
-
-    @property
-    def scores(self) -> NDArray[np.float32]:
-        """(1, classes), the same memory for ever."""
-
-    def decode(self, raw: NDArray[np.float32]) -> bool:
-        """Fills ``scores``; False, and NaN in all of them: the output cannot be a detector's."""
-
-
-@dataclass(frozen=True)
-class CpuEngine:
-    """A loaded model with fixed buffers: fill ``input``, call ``run``, read ``scores``.
-
-    ``input`` is float32 (1, channels, height, width), ``scores`` float32 (1, classes); both are bound once, so a run
-    copies and allocates nothing in Python. With a ``decoder`` a run ends with the decoding.
-    """
-
-    manifest: EngineManifest
-    input: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    run: Callable[[], None]
-    decoder: Decoder | None = None
-    _keep_alive: tuple[Any, ...] = field(repr=False, default=())
-
-
 def load_cpu_engine(
-    manifest: EngineManifest, threads: int = 1, decoder: Callable[[EngineManifest], Decoder] | None = None
-) -> CpuEngine:
+    manifest: EngineManifest, threads: int = 1, decoder: MakeDecoder | None = None
+) -> LoadedEngine:
     """Loads the model of a manifest.
 
     ``decoder`` makes what a manifest with a ``decoder`` needs; without it ``scores`` is the raw output (1, N, numbers).
@@ -87,14 +54,15 @@ def load_cpu_engine(
         session.run_with_iobinding(binding)
 
     if decoding is None:
-        return CpuEngine(manifest, image, scores, run, None, (session, binding))
+        return LoadedEngine(manifest, image, scores, run, _keep_alive=(session, binding))
     decode = decoding.decode
 
     def run_and_decode() -> None:
         session.run_with_iobinding(binding)
         decode(scores)
 
-    return CpuEngine(manifest, image, decoding.scores, run_and_decode, decoding, (session, binding, scores))
+    keep = (session, binding, scores)
+    return LoadedEngine(manifest, image, decoding.scores, run_and_decode, decoding, _keep_alive=keep)
 
 
 def _out_shape(manifest: EngineManifest, session: Any, decoder: Decoder | None) -> tuple[int, ...]:

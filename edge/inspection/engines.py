@@ -6,9 +6,10 @@ from edge import _core
 from edge.camera.settings import Roi
 from edge.errors import EngineError
 from edge.inspection.boxes import box_scores
-from engines.errors import ManifestError
-from engines.manifest import EngineManifest, load_manifest
-from engines.onnx_cpu import CpuEngine, load_cpu_engine
+from engines.errors import BuildError, DeviceError, ManifestError, RunError, StoreError
+from engines.load import load_engine
+from engines.loaded import LoadedEngine
+from engines.manifest import EngineManifest
 
 
 def preprocess_of(manifest: EngineManifest, roi: Roi | None) -> _core.Preprocess:
@@ -25,12 +26,12 @@ def preprocess_of(manifest: EngineManifest, roi: Roi | None) -> _core.Preprocess
     )
 
 
-def load_pair(gate: Path, classifier: Path | None, threads: int) -> tuple[CpuEngine, CpuEngine | None]:
+def load_pair(gate: Path, classifier: Path | None, threads: int) -> tuple[LoadedEngine, LoadedEngine | None]:
     """Loads gate and classifier and checks that they speak of the same classes; raises EngineError."""
     try:
-        first = load_cpu_engine(load_manifest(gate), threads, box_scores)
-        second = load_cpu_engine(load_manifest(classifier), threads, box_scores) if classifier else None
-    except ManifestError as error:
+        first = load_engine(gate, threads, box_scores)
+        second = load_engine(classifier, threads, box_scores) if classifier else None
+    except (ManifestError, StoreError, DeviceError, BuildError, RunError) as error:
         raise EngineError(str(error)) from error
     if second is not None:
         for key in ("classes", "good_class", "empty_class"):
@@ -43,7 +44,7 @@ def load_pair(gate: Path, classifier: Path | None, threads: int) -> tuple[CpuEng
     return first, second
 
 
-def slot_of(engine: CpuEngine, roi: Roi | None) -> _core.EngineSlot:
+def slot_of(engine: LoadedEngine, roi: Roi | None) -> _core.EngineSlot:
     """What the native loop calls."""
     return _core.EngineSlot(
         preprocess=preprocess_of(engine.manifest, roi),

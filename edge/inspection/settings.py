@@ -11,6 +11,7 @@ from edge.settings import Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
 SHIPPED = "shipped:"
+STORE = "store:"
 
 
 class BudgetSettings(Settings):
@@ -25,11 +26,14 @@ class BudgetSettings(Settings):
 class EngineSettings(Settings):
     """Which engines look at the parts."""
 
-    gate: str = Field(description="Manifest of the fast gate: a path beside this file, or shipped:gate.")
+    gate: str = Field(
+        description="Manifest of the fast gate: a path beside this file, shipped:gate, or store:NAME for "
+        "the active engine of the engine store."
+    )
     classifier: str | None = Field(
         None,
-        description="Manifest of the classifier for uncertain parts: a path, or shipped:classifier. Left out, "
-        "uncertain parts are rejected.",
+        description="Manifest of the classifier for uncertain parts: a path, shipped:classifier or store:NAME. Left "
+        "out, uncertain parts are rejected.",
     )
     threads: int = Field(
         1, ge=1, le=64, description="Threads of one inference. 1 runs on the loop's own thread and CPU."

@@ -29,6 +29,9 @@ class Memory(Protocol):
     def stream(self) -> int:
         """CUstream as a number."""
 
+    def attach(self) -> None:
+        """Makes the GPU's context current on the calling thread."""
+
     def allocate(self, shape: tuple[int, ...], dtype: type[np.generic]) -> Buffer:
         """Raises RunError: out of memory."""
 
@@ -94,8 +97,14 @@ class TensorRtEngine:
         inspector = self._engine.create_engine_inspector()
         return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
 
+    @property
+    def stream(self) -> int:
+        """CUstream as a number."""
+        return self._memory.stream
+
     def enqueue(self) -> None:
-        """Puts one inference into the stream; what a CUDA graph captures. Raises RunError."""
+        """Puts one inference into the stream; what a CUDA graph captures. From any thread. Raises RunError."""
+        self._memory.attach()
         if not self._context.execute_async_v3(self._memory.stream):
             raise RunError(f"TensorRT did not start the inference: {self._messages.last_error}")
 

@@ -92,6 +92,9 @@ class HostMemory:
         self.allocated: list[tuple[int, ...]] = []
         self.busy = busy
 
+    def attach(self) -> None:
+        self.attached = True
+
     def allocate(self, shape: tuple[int, ...], dtype: type[np.generic]) -> HostBuffer:
         assert dtype is np.float32
         self.allocated.append(shape)
