@@ -12,6 +12,9 @@ from edge.plc.registers import U32_MASK, signed_distance
 MM_PER_NS = 1e-6
 """At 1 m/s."""
 
+SPEED_ERROR = 0.1
+"""Share by which the speed may be wrong between two readings."""
+
 ENCODER_JUMP_MM = 50.0
 """A reading further than this from what the speed allows is a new encoder, not travel."""
 
@@ -27,6 +30,10 @@ class Belt(Protocol):
     def doubt(self) -> Doubt:
         """Why positions are not to be trusted now; NONE: they are."""
 
+    @property
+    def slack_mm(self) -> float:
+        """The belt may be so far before or behind ``position_mm``."""
+
     def position_mm(self, now_ns: int) -> float:
         """Belt travel at a time."""
 
@@ -41,6 +48,7 @@ class FixedBelt:
     """A belt of constant speed, without an encoder."""
 
     doubt = Doubt.NONE
+    slack_mm = 0.0
 
     def __init__(self, settings: ConveyorSettings) -> None:
         self.speed_m_per_s = settings.m_per_s
@@ -66,6 +74,7 @@ class EncoderBelt:
         self.speed_m_per_s = settings.m_per_s
         self._position_mm = 0.0
         self._stamp_ns = now_ns
+        self._slack_ns = 0
         self._encoder: int | None = None
         self._watch = BeltWatch(settings.max_m_per_s2)
         self.jumps = 0
@@ -76,12 +85,21 @@ class EncoderBelt:
         """Why positions are not to be trusted now; NONE: they are."""
         return self._watch.doubt
 
-    def update(self, encoder_count: int, speed_mm_per_s: int, stamp_ns: int) -> bool:
-        """A reading of an unsigned 32-bit encoder, valid at ``stamp_ns``; False when it was not believed."""
+    @property
+    def slack_mm(self) -> float:
+        """What an answer that took its time leaves open, at the speed of now."""
+        return self.speed_m_per_s * MM_PER_NS * self._slack_ns
+
+    def update(
+        self, encoder_count: int, speed_mm_per_s: int, asked_ns: int, answered_ns: int | None = None
+    ) -> bool:
+        """A reading of an unsigned 32-bit encoder, taken between question and answer; False: it was not believed."""
         speed_m_per_s = speed_mm_per_s / 1000.0
         if speed_m_per_s > self._settings.max_m_per_s:
             self._watch.impossible()
             return False
+        answered_ns = asked_ns if answered_ns is None else answered_ns
+        stamp_ns, slack_ns = self._taken(encoder_count, speed_m_per_s, asked_ns, answered_ns)
         measured_mm = expected_mm = self.position_mm(stamp_ns)
         gap_ns = stamp_ns - self._stamp_ns
         if self._encoder is not None:
@@ -100,8 +118,29 @@ class EncoderBelt:
                 # The one further back: who waits until the belt has carried away what may be under way waits longer.
                 measured_mm = min(measured_mm, expected_mm)
         self._position_mm, self._stamp_ns, self._encoder = measured_mm, stamp_ns, encoder_count
+        self._slack_ns = slack_ns
         self.speed_m_per_s = speed_m_per_s
         return True
+
+    def _taken(
+        self, encoder_count: int, speed_m_per_s: float, asked_ns: int, answered_ns: int
+    ) -> tuple[int, int]:
+        """When a reading was taken, and how far wrong that may be.
+
+        Some time between question and answer; where that is long, the time at which the belt must have been there by
+        the readings before is closer.
+        """
+        half_ns = (answered_ns - asked_ns) // 2
+        middle_ns = asked_ns + half_ns
+        mean_mm_per_ns = (self.speed_m_per_s + speed_m_per_s) / 2 * MM_PER_NS
+        if self._encoder is None or mean_mm_per_ns <= 0:
+            return middle_ns, half_ns
+        travel_mm = signed_distance(encoder_count, self._encoder) / self._settings.counts_per_mm
+        foreseen_ns = self._stamp_ns + int(travel_mm / mean_mm_per_ns)
+        foreseen_slack_ns = self._slack_ns + int(SPEED_ERROR * abs(foreseen_ns - self._stamp_ns))
+        if foreseen_slack_ns >= half_ns or not asked_ns <= foreseen_ns <= answered_ns:
+            return middle_ns, half_ns
+        return foreseen_ns, foreseen_slack_ns
 
     def position_mm(self, now_ns: int) -> float:
         """The last reading carried forward at its speed."""

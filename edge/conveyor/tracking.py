@@ -80,6 +80,11 @@ class ShiftRegister:
     def __iter__(self) -> Iterator[Part]:
         return iter(self._parts.values())
 
+    @property
+    def awaits_verdict(self) -> bool:
+        """Whether there is a part without a final verdict."""
+        return bool(self._open)
+
     def start_blind(self, now_ns: int) -> None:
         """Parts are under way that nobody knows: all are rejected that may have passed the sensor by now."""
         until_mm = self._belt.position_mm(now_ns) + self._nozzle.pulse_mm / 2
@@ -126,7 +131,7 @@ class ShiftRegister:
         if self._belt.doubt is not Doubt.NONE:
             self.start_blind(now_ns)
         centre_mm = self._at(self._nozzle, now_ns)
-        if centre_mm <= self._blind_until_mm or len(self._parts) >= self._capacity:
+        if centre_mm - self._belt.slack_mm <= self._blind_until_mm or len(self._parts) >= self._capacity:
             return True
         return self._fires(self._nozzle, centre_mm)
 
@@ -137,7 +142,7 @@ class ShiftRegister:
 
     def due_for_reject(self, now_ns: int, timeout_ns: int) -> list[Part]:
         """Parts whose verdict can no longer be awaited: timed out, or about to reach their pulse."""
-        begin_mm = self._at(self._nozzle, now_ns) + self._nozzle.pulse_mm / 2
+        begin_mm = self._at(self._nozzle, now_ns) + self._nozzle.pulse_mm / 2 + self._belt.slack_mm
         return [
             part
             for part in self._open.values()
@@ -146,7 +151,7 @@ class ShiftRegister:
 
     def retire(self, now_ns: int) -> list[Part]:
         """Takes out the parts that are past the ejector, and returns them."""
-        end_mm = self._at(self._nozzle, now_ns) - self._nozzle.pulse_mm / 2
+        end_mm = self._at(self._nozzle, now_ns) - self._nozzle.pulse_mm / 2 - self._belt.slack_mm
         past = [
             key for key in self._order[: bisect_left(self._order, (end_mm, 0))] if key[1] not in self._open
         ]
@@ -176,15 +181,16 @@ class ShiftRegister:
         coil is on already.
         """
         here_mm, centre_mm = self._belt.position_mm(now_ns), self._at(self._nozzle, now_ns)
-        if self._belt.doubt is not Doubt.NONE or centre_mm <= self._blind_until_mm:
+        slack_mm = self._belt.slack_mm
+        if self._belt.doubt is not Doubt.NONE or centre_mm - slack_mm <= self._blind_until_mm:
             return here_mm
         half_mm = self._nozzle.pulse_mm / 2
         # What has not passed the sensor yet cannot be here before the whole way is gone.
         limit_mm = here_mm - half_mm
-        first = bisect_left(self._stopped, (centre_mm - half_mm, 0))
+        first = bisect_left(self._stopped, (centre_mm - half_mm - slack_mm, 0))
         for position_mm, part_id in islice(self._stopped, first, None):
             begin_mm, _ = self._pulse_mm(self._nozzle, position_mm, part_id)
-            if begin_mm > centre_mm:
+            if begin_mm > centre_mm + slack_mm:
                 limit_mm = min(limit_mm, begin_mm)
                 break
         return here_mm + limit_mm - centre_mm
@@ -192,23 +198,27 @@ class ShiftRegister:
     def _next_edge_mm(self, nozzle: Nozzle, now_ns: int) -> float:
         """Belt travel until the next edge of a pulse."""
         centre_mm = self._at(nozzle, now_ns)
-        edges_mm = [self._blind_until_mm - centre_mm]
-        half_mm = nozzle.pulse_mm / 2
-        first = bisect_left(self._stopped, (centre_mm - half_mm, 0))
+        slack_mm = self._belt.slack_mm
+        edges_mm = [self._blind_until_mm + slack_mm - centre_mm]
+        reach_mm = nozzle.pulse_mm / 2 + slack_mm
+        first = bisect_left(self._stopped, (centre_mm - reach_mm, 0))
         for position_mm, part_id in islice(self._stopped, first, None):
             if self._concerns(nozzle, part_id):
-                edges_mm += (edge_mm - centre_mm for edge_mm in self._pulse_mm(nozzle, position_mm, part_id))
-            if position_mm > centre_mm + half_mm:
+                begin_mm, end_mm = self._pulse_mm(nozzle, position_mm, part_id)
+                edges_mm += (begin_mm - slack_mm - centre_mm, end_mm + slack_mm - centre_mm)
+            if position_mm > centre_mm + reach_mm:
                 break
         return min((edge_mm for edge_mm in edges_mm if edge_mm > 0), default=math.inf)
 
     def _fires(self, nozzle: Nozzle, centre_mm: float) -> bool:
-        half_mm = nozzle.pulse_mm / 2
-        first = bisect_left(self._stopped, (centre_mm - half_mm, 0))
-        last = bisect_right(self._stopped, (centre_mm + half_mm, math.inf))
+        slack_mm = self._belt.slack_mm
+        reach_mm = nozzle.pulse_mm / 2 + slack_mm
+        first = bisect_left(self._stopped, (centre_mm - reach_mm, 0))
+        last = bisect_right(self._stopped, (centre_mm + reach_mm, math.inf))
         for position_mm, part_id in self._stopped[first:last]:
             begin_mm, end_mm = self._pulse_mm(nozzle, position_mm, part_id)
-            if begin_mm <= centre_mm <= end_mm and self._concerns(nozzle, part_id):
+            meets = begin_mm - slack_mm <= centre_mm <= end_mm + slack_mm
+            if meets and self._concerns(nozzle, part_id):
                 return True
         return False
 

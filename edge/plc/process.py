@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -82,6 +83,7 @@ class Actuation:
         )
         self._heartbeat = Heartbeat(self._link, plc, self._status, config.recipe_id, self._handshake)
         self._look_due_ns = 0
+        self._questions: list[Callable[[int], None]] = []
         self._foreign_until_ns = 0
         self._timeout_ns = int(config.verdict_timeout_ms * 1e6)
         self._poll_due_ns = 0
@@ -162,13 +164,13 @@ class Actuation:
         due = [
             event_ns,
             link_due_ns,
-            self._heartbeat.due_ns,
-            self._heartbeat.must_tell_ns(event_ns),
+            self._beat_due_ns(),
             self._coil.next_retry_ns(event_ns),
             now + LONGEST_WAIT_NS,
         ]
         if self._link.is_open:
-            due.append(max(self._poll_due_ns, now + POLL_GAP_NS // 2))
+            next_question_ns = now if self._questions else self._poll_due_ns
+            due.append(max(next_question_ns, now + POLL_GAP_NS // 2))
         return min(due)
 
     def _take_triggers(self) -> None:
@@ -268,9 +270,16 @@ class Actuation:
             self._heartbeat.due_ns = min(self._heartbeat.due_ns, now)
         return self._register.next_event_ns(now, self._timeout_ns)
 
+    def _beat_due_ns(self) -> int:
+        """A quarter of a period is left to a verdict that is awaited: it must not wait for the beat's answer."""
+        due_ns = self._heartbeat.due_ns
+        if self._register.awaits_verdict:
+            due_ns += self._config.plc.heartbeat_period_ms * 1_000_000 // 4
+        return min(due_ns, self._heartbeat.must_tell_ns(due_ns))
+
     def _beat(self) -> None:
         now = now_ns()
-        if now < min(self._heartbeat.due_ns, self._heartbeat.must_tell_ns(self._heartbeat.due_ns)):
+        if now < self._beat_due_ns():
             return
         if self._link.is_open and (in_charge_ns := self._in_charge_ns(now)) > now:
             self._status.line_ready = 0
@@ -319,22 +328,26 @@ class Actuation:
         self._status.plc_write_p999_ns = self._writer.p999_ns
 
     def _poll(self, event_ns: int) -> None:
+        """One question at most: a verdict that comes meanwhile waits for its answer."""
         now = now_ns()
-        if (
-            self._config.plc.kind == "none"
-            or now < self._poll_due_ns
-            or now + POLL_GAP_NS > event_ns
-            or not self._link.is_open
-        ):
+        if self._config.plc.kind == "none" or not self._link.is_open:
             return
-        self._poll_due_ns = now + self._config.plc.poll_period_ms * 1_000_000
-        self._read_plc(now)
-        self._steer()
-        if self._coil.read_back(now_ns()):
+        period_ns = self._config.plc.poll_period_ms * 1_000_000
+        if not self._questions and now >= self._poll_due_ns:
+            self._poll_due_ns = now + period_ns
+            self._questions = [self._read_plc, self._read_back]
+            if now >= self._look_due_ns:
+                self._look_due_ns = now + LOOK_FOR_OTHERS_NS
+                self._questions.append(self._look_for_others)
+        answer_ns = max(POLL_GAP_NS, 2 * self._writer.p50_ns)
+        verdict_awaited = self._register.awaits_verdict and now < self._poll_due_ns
+        if self._questions and now + answer_ns <= event_ns and not verdict_awaited:
+            self._questions.pop(0)(now)
+            self._steer()
+
+    def _read_back(self, now: int) -> None:
+        if self._coil.read_back(now):
             self._found_foreign("the ejector coil was switched on")
-        if now >= self._look_due_ns:
-            self._look_due_ns = now + LOOK_FOR_OTHERS_NS
-            self._look_for_others(now_ns())
 
     def _read_plc(self, now: int) -> None:
         """Speed and encoder, and the control block where there is one; in one request if they lie together."""
@@ -349,9 +362,8 @@ class Actuation:
                 return
             control = reply.registers[PLC.words :]
             values = decode(PLC, reply.registers[: PLC.words], plc.word_order)
-            stamp_ns = (reply.sent_ns + reply.ack_ns) // 2
-            if self._encoder.update(values["encoder"], values["speed"], stamp_ns):
-                self._publish_speed(stamp_ns)
+            if self._encoder.update(values["encoder"], values["speed"], reply.sent_ns, reply.ack_ns):
+                self._publish_speed(reply.sent_ns)
         if self._handshake:
             control = (
                 control or self._link.read_registers(plc.control_base, CONTROL.words, deadline_ns).registers

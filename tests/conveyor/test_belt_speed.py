@@ -64,3 +64,30 @@ def test_trigger_is_where_its_count_says_unless_the_camera_counts_otherwise():
     start_mm = belt.position_mm(0)
     assert belt.trigger_position_mm(10_105, 10 * MS) - start_mm == pytest.approx(10.5)
     assert belt.trigger_position_mm(77, 10 * MS) - start_mm == pytest.approx(10)
+
+
+def test_late_answer_is_placed_by_the_readings_before():
+    belt = EncoderBelt(SETTINGS, 0)
+    for step in range(4):
+        belt.update(10_000 + 400 * step, 1_000, 40 * MS * step)
+    assert belt.slack_mm == 0
+    start_mm = belt.position_mm(120 * MS)
+    # Asked at 160 ms and read at once, but the answer took 40 ms.
+    belt.update(11_600, 1_000, 160 * MS, 200 * MS)
+    assert belt.position_mm(200 * MS) - start_mm == pytest.approx(80)
+    assert belt.slack_mm == pytest.approx(4)
+
+
+def test_late_answer_without_a_reading_before_is_known_to_half_of_its_time():
+    belt = EncoderBelt(SETTINGS, 0)
+    belt.update(10_000, 1_000, 0, 20 * MS)
+    assert belt.slack_mm == pytest.approx(10)
+    belt.update(10_300, 1_000, 40 * MS, 41 * MS)
+    assert belt.slack_mm == pytest.approx(0.5)
+
+
+def test_answer_that_contradicts_the_readings_before_is_not_placed_by_them():
+    belt = EncoderBelt(SETTINGS, 0)
+    belt.update(10_000, 1_000, 0)
+    belt.update(10_100, 1_000, 40 * MS, 70 * MS)
+    assert belt.slack_mm == pytest.approx(15)

@@ -221,3 +221,19 @@ def test_a_belt_that_stops_at_once_and_parts_that_come_on_a_standing_one_are_dou
     assert belt.doubt is Doubt.NONE
     belt.trigger_position_mm(0, 300 * MS)
     assert belt.doubt is Doubt.MOVED_STANDING
+
+
+def test_a_pulse_is_longer_by_what_is_not_known_of_the_belt():
+    belt = EncoderBelt(ConveyorSettings(m_per_s=1.0, counts_per_mm=10), 0)
+    belt.update(0, 1_000, -20 * MS, 20 * MS)
+    assert belt.slack_mm == 20
+    register = ShiftRegister(belt, NOZZLE, 16)
+    part = register.enter(1, 1_000, 100 * MS)
+    register.settle(part, Verdict.REJECT, Reason.DEFECT)
+    span = on_span(register)
+    assert (span[0], span[-1]) == (100 + 400 - 20 - 8 - 20, 100 + 400 + 20 - 8 + 20)
+    first_ns, last_ns = span[0] * MS, span[-1] * MS
+    assert register.next_event_ns(first_ns - 10 * MS, 10**12) - first_ns < 2_000
+    assert register.next_event_ns(first_ns, 10**12) - last_ns < 2_000
+    assert not register.retire(last_ns)
+    assert register.retire(last_ns + 2 * MS)
