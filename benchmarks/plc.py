@@ -74,23 +74,32 @@ def percentiles(values: list[float], *shares: float) -> dict[str, float]:
 
 def latency(folder: Path, verdicts: int = 4000) -> dict[str, Any]:
     """Verdict queued by inspection → acknowledged by the PLC, beside a busy information plane."""
+    last_cpu = (os.cpu_count() or 1) - 1
     with (
         libmodbus_plc(folder, Belt(parts=0)) as plc,
-        rig(folder, plc.port, conveyor=FIXED) as line,
+        rig(folder, plc.port, conveyor=FIXED, cpus=(last_cpu,)) as line,
         busy_information_plane(),
     ):
         until(lambda: line.status.line_ready == 1)
         records: list[Any] = []
+        queued_ns: dict[int, int] = {}
         for part_id in range(1, verdicts + 1):
             _core.sleep_until_ns(_core.now_ns() + 5 * MS)
-            line.decide(part_id, Verdict.PASS, _core.now_ns())
+            # As the loop does when the gate begins.
+            due_ns = _core.now_ns() + 2 * MS
+            line.status.verdict_from_ns = due_ns - MS // 2
+            line.status.verdict_until_ns = due_ns + MS // 2
+            triggered_ns = line.trigger(part_id)
+            _core.sleep_until_ns(due_ns)
+            line.decide(part_id, Verdict.PASS, triggered_ns)
+            queued_ns[part_id] = line.queued_ns
             if part_id % 200 == 0:
                 records += line.final_records()
         until(lambda: line.status.parts_ended + line.status.parts_tracked >= verdicts)
         time.sleep(0.1)
         records += line.final_records()
     acked = [r for r in records if r["plc_result"] in {PlcResult.ACKED, PlcResult.LATE}]
-    ms = [(int(r["ack_ns"]) - int(r["decided_ns"])) / 1e6 for r in acked]
+    ms = [(int(r["ack_ns"]) - queued_ns[int(r["part_id"])]) / 1e6 for r in acked]
     write_ms = [(int(r["ack_ns"]) - int(r["sent_ns"])) / 1e6 for r in acked]
     return {
         "verdicts": verdicts,
@@ -127,7 +136,8 @@ def heartbeat(folder: Path, times: int = 10) -> dict[str, Any]:
     """Runtime killed → the PLC diverts, and inspection hung → the PLC reads READY = 0; in periods of 50 ms."""
     diverting: list[float] = []
     told: list[float] = []
-    with libmodbus_plc(folder, Belt(parts=0)) as plc:
+    # A belt whose one part never comes: without parts the PLC does not start, and never runs.
+    with libmodbus_plc(folder, Belt(parts=1, lead_in_mm=1e9)) as plc:
         link = ModbusTcpLink(PlcSettings(kind="tcp", port=plc.port))
         until(lambda: link.service(time.monotonic_ns()) > 0 and link.is_open)
 
@@ -148,6 +158,7 @@ def heartbeat(folder: Path, times: int = 10) -> dict[str, Any]:
                 hung = line.status.loop_beat_ns
                 until(lambda: ready() == 0, every_s=0.001)
                 told.append((time.monotonic_ns() - hung) / 50e6)
+                until(lambda: state() == PlcState.RUNNING)
                 line.process.send_signal(signal.SIGKILL)
                 killed = time.monotonic_ns()
                 until(lambda: state() != PlcState.RUNNING, every_s=0.001)

@@ -72,6 +72,8 @@ class Rig:
         self._over = False
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
+        self.queued_ns = 0
+        """When the last verdict was queued."""
         self.log = self.folder / "actuation.log"
         self.start()
 
@@ -125,6 +127,7 @@ class Rig:
         index = self.records.append_unjudged(
             part_id=part_id, encoder_count=encoder_count, triggered_ns=triggered_ns, deadline_ns=now
         )
+        self.queued_ns = _core.now_ns()
         self.region.push_verdict(
             part_id=part_id,
             encoder_count=encoder_count,
@@ -184,10 +187,17 @@ class Rig:
 
 
 @contextmanager
-def rig(folder: Path, port: int, *, conveyor: ConveyorSettings | None = None, **plc: object) -> Iterator[Rig]:
+def rig(
+    folder: Path,
+    port: int,
+    *,
+    conveyor: ConveyorSettings | None = None,
+    cpus: tuple[int, ...] = (),
+    **plc: object,
+) -> Iterator[Rig]:
     """A running actuation process that speaks to a port."""
     settings = PlcSettings.model_validate({"kind": "tcp", "port": port, **plc})
-    config = ActuationConfig(plc=settings, conveyor=conveyor or ConveyorSettings())
+    config = ActuationConfig(plc=settings, conveyor=conveyor or ConveyorSettings(), cpus=cpus)
     running = Rig(folder, config)
     try:
         yield running
