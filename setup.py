@@ -46,17 +46,17 @@ core = Pybind11Extension(
     "edge._core",
     sorted(str(path) for path in CORE.glob("*.cpp")),
     include_dirs=[str(CORE)],
-    depends=sorted(str(path) for path in CORE.glob("*.hpp")),
+    depends=sorted(str(path) for path in (*CORE.glob("*.hpp"), *CORE.glob("*.cuh"))),
     cxx_std=17,
     extra_compile_args=["-O3", "-Wall", "-Wextra", "-fno-math-errno", "-fvisibility=hidden"],
-    extra_link_args=["-pthread", "-lrt"],
+    extra_link_args=["-pthread", "-lrt", "-ldl"],
 )
 
 setup(
     packages=find_packages(include=[f"{name}{end}" for name in PACKAGES for end in ("", ".*")]),
     include_package_data=False,
     package_data={
-        "edge": ["_core.pyi", "py.typed"],
+        "edge": ["_core.pyi", "py.typed", "core/*.cuh"],
         "engines": ["models/*.onnx", "models/*.yaml", "models/*.md", "recipes/*.yaml"],
     },
     ext_modules=[core],

@@ -433,6 +433,40 @@ class BoxScores:
     def defect(self) -> tuple[float, float, float, float, float, int] | None:
         """The worst defect's box; the last number is the index of its score."""
 
+def cuda_tables(
+    preprocess: Preprocess, width: int, height: int, stride: int, pixel_format: PixelFormat
+) -> bytes:
+    """What the kernel of edge/core/cuda_preprocess.cuh reads beside the frame. Raises CoreError like ``into``."""
+
+def cuda_preprocess_on_cpu(
+    preprocess: Preprocess,
+    pixels: NDArray[np.uint8],
+    width: int,
+    height: int,
+    stride: int,
+    pixel_format: PixelFormat,
+    out: NDArray[np.float32] | NDArray[np.int8],
+) -> FrameStats:
+    """The kernel's arithmetic, thread by thread, on a CPU."""
+
+class CudaGraph:
+    """Work of a CUDA stream, captured once and launched by native code. ``context``, ``stream``: the driver's handles.
+
+    Raises CoreError: no driver.
+    """
+
+    def __init__(
+        self, *, context: int, stream: int, timeout_ns: int, library: str = "libcuda.so.1"
+    ) -> None: ...
+    def begin_capture(self) -> None: ...
+    def end_capture(self) -> None: ...
+    @property
+    def captured(self) -> bool: ...
+    def run(self) -> bool:
+        """Launches and waits up to the timeout, without the GIL; False: it failed or is late."""
+    def time_runs(self, runs: int) -> list[int]:
+        """Nanoseconds of as many runs, measured without the GIL; -1: that run failed."""
+
 class EngineSlot:
     """An engine as the loop sees it: a preprocess, its input and output buffers, and what to call."""
 
@@ -444,7 +478,10 @@ class EngineSlot:
         output: NDArray[np.float32],
         run: Callable[[], None],
         boxes: BoxScores | None = None,
-    ) -> None: ...
+        graph: CudaGraph | None = None,
+        raw: NDArray[np.float32] | None = None,
+    ) -> None:
+        """With a ``graph`` the loop launches that instead of ``run``, and decodes ``raw`` with ``boxes``."""
 
 class ScoreMap:
     """Platt scaling of one score; identity by default. Raises CoreError for a gain that is not positive."""

@@ -31,6 +31,13 @@ MakeDecoder = Callable[[EngineManifest], Decoder]
 class GpuQueue(Protocol):
     """What a CUDA graph captures."""
 
+    output: NDArray[np.float32]
+    """What the model itself says, before any decoding."""
+
+    @property
+    def context(self) -> int:
+        """CUcontext as a number."""
+
     @property
     def stream(self) -> int:
         """CUstream as a number."""

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "cuda_graph.hpp"
 #include "error.hpp"
 #include "loop.hpp"
 
@@ -11,6 +12,8 @@ using namespace edge;
 
 namespace {
 
+using Floats = py::array_t<float, py::array::c_style>;
+
 // Holds the Python objects that the loop's pointers point into.
 struct EngineSlot {
   Preprocess preprocess;
@@ -18,21 +21,44 @@ struct EngineSlot {
   py::array_t<float, py::array::c_style> scores;
   py::function run;
   std::shared_ptr<BoxScores> boxes;
+  std::shared_ptr<CudaGraph> graph;  // instead of run
+  py::object raw;                    // what boxes decode after the graph
 };
 
 std::shared_ptr<EngineSlot> make_slot(const Preprocess& preprocess, py::array input,
                                       py::array_t<float, py::array::c_style> output, py::function run,
-                                      std::shared_ptr<BoxScores> boxes) {
+                                      std::shared_ptr<BoxScores> boxes, std::shared_ptr<CudaGraph> graph,
+                                      py::object raw) {
   if (static_cast<size_t>(input.nbytes()) != preprocess.output_bytes() || !input.writeable() ||
       (input.flags() & py::array::c_style) == 0) {
     throw CoreError("engine input buffer: " + std::to_string(input.nbytes()) + " bytes found, " +
                     std::to_string(preprocess.output_bytes()) + " writable, contiguous bytes expected");
   }
-  return std::make_shared<EngineSlot>(
-      EngineSlot{preprocess, std::move(input), std::move(output), std::move(run), std::move(boxes)});
+  if (graph && boxes && !py::isinstance<Floats>(raw)) {
+    throw CoreError("engine slot: a graph with boxes needs the float32 output that they decode: give raw");
+  }
+  return std::make_shared<EngineSlot>(EngineSlot{preprocess, std::move(input), std::move(output),
+                                                 std::move(run), std::move(boxes), std::move(graph),
+                                                 std::move(raw)});
+}
+
+Engine graph_engine(const std::shared_ptr<EngineSlot>& slot) {
+  CudaGraph* const graph = slot->graph.get();
+  BoxScores* const boxes = slot->boxes.get();
+  const float* const raw = boxes == nullptr ? nullptr : slot->raw.cast<Floats>().data();
+  // No Python: the graph's result lies in mapped memory when it is done.
+  Engine engine{slot->preprocess, slot->input.mutable_data(), slot->scores.data(),
+                static_cast<size_t>(slot->scores.size()), [graph, boxes, raw] {
+                  if (!graph->run()) return false;
+                  if (boxes != nullptr) boxes->decode(raw);
+                  return true;
+                }};
+  engine.boxes = slot->boxes;
+  return engine;
 }
 
 Engine to_engine(const std::shared_ptr<EngineSlot>& slot) {
+  if (slot->graph) return graph_engine(slot);
   // The loop thread keeps its Python thread state for its whole life, so taking the GIL here allocates
   // nothing. The callable drops it again for the time of the inference.
   PyObject* run = slot->run.ptr();
@@ -87,7 +113,8 @@ class PyLoop {
 void bind_loop(py::module_& m) {
   py::class_<EngineSlot, std::shared_ptr<EngineSlot>>(m, "EngineSlot")
       .def(py::init(&make_slot), py::kw_only(), py::arg("preprocess"), py::arg("input"), py::arg("output"),
-           py::arg("run"), py::arg("boxes") = std::shared_ptr<BoxScores>());
+           py::arg("run"), py::arg("boxes") = std::shared_ptr<BoxScores>(),
+           py::arg("graph") = std::shared_ptr<CudaGraph>(), py::arg("raw") = py::none());
 
   py::native_enum<Fusion>(m, "Fusion", "enum.IntEnum")
       .value("ANY_REJECT", Fusion::ANY_REJECT)

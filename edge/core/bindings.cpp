@@ -10,6 +10,7 @@
 namespace py = pybind11;
 using namespace edge;
 
+void bind_cuda(py::module_& m);
 void bind_preprocess(py::module_& m);
 void bind_region(py::module_& m);
 void bind_records(py::module_& m);
@@ -111,6 +112,7 @@ PYBIND11_MODULE(_core, m) {
   bind_clock(m);
   bind_statistics(m);
   bind_preprocess(m);
+  bind_cuda(m);  // before the loop, whose engines may be graphs
   bind_routing(m);
   bind_region(m);
   bind_records(m);

@@ -31,6 +31,15 @@ inline void sleep_until_ns(int64_t deadline_ns) {
   }
 }
 
+// Between two looks of a loop that spins.
+inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 // A doorbell is a counter in shared memory. The waiter notes the count *before* it looks for work and passes
 // it to wait(): a ring in between makes wait() return at once, so no wake-up is ever lost.
 class Doorbell {
@@ -57,14 +66,6 @@ class Doorbell {
   }
 
  private:
-  static void relax() {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    asm volatile("yield");
-#endif
-  }
-
   std::atomic<uint32_t> count_{0};
 };
 static_assert(sizeof(Doorbell) == 4 && std::atomic<uint32_t>::is_always_lock_free);

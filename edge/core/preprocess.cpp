@@ -19,19 +19,6 @@ constexpr std::array<float, 3> kLuma{0.299F, 0.587F, 0.114F};
 
 std::string text(int64_t value) { return std::to_string(value); }
 
-int bytes_per_pixel(PixelFormat format) {
-  switch (format) {
-    case PixelFormat::MONO8:
-    case PixelFormat::BAYER_RG8:
-      return 1;
-    case PixelFormat::BGR8:
-      return 3;
-    case PixelFormat::BGRA8:
-      return 4;
-  }
-  return 0;
-}
-
 void require(bool condition, const std::string& message) {
   if (!condition) throw CoreError("preprocess: " + message);
 }
@@ -55,6 +42,25 @@ void validate(const PreprocessSettings& s) {
           "roi width and height must be above 0, found " + text(s.roi.width) + " x " + text(s.roi.height));
 }
 
+uint16_t fixed(float weight) {
+  return static_cast<uint16_t>(std::min(std::lround(weight * 65536.0F), 65535L));
+}
+
+}  // namespace
+
+int bytes_per_pixel(PixelFormat format) {
+  switch (format) {
+    case PixelFormat::MONO8:
+    case PixelFormat::BAYER_RG8:
+      return 1;
+    case PixelFormat::BGR8:
+      return 3;
+    case PixelFormat::BGRA8:
+      return 4;
+  }
+  return 0;
+}
+
 Roi clip(const Roi& roi, const Geometry& geometry) {
   if (roi.width == 0) return {0, 0, static_cast<int>(geometry.width), static_cast<int>(geometry.height)};
   const auto cut = [](int64_t from, int64_t size, int64_t limit) {
@@ -66,12 +72,6 @@ Roi clip(const Roi& roi, const Geometry& geometry) {
   const auto [y, height] = cut(roi.y, roi.height, geometry.height);
   return {x, y, width, height};
 }
-
-uint16_t fixed(float weight) {
-  return static_cast<uint16_t>(std::min(std::lround(weight * 65536.0F), 65535L));
-}
-
-}  // namespace
 
 void Preprocess::RowTable::reserve(int height, int out_height) {
   // A mosaic adds up to two taps to a window, and a cut cell at either end is one more.

@@ -42,6 +42,12 @@ struct PreprocessSettings {
   float int8_scale = 1.0F;
 };
 
+// 0: not a format.
+int bytes_per_pixel(PixelFormat format);
+
+// What of the region lies inside the frame; a region without width is the whole frame.
+Roi clip(const Roi& roi, const Geometry& geometry);
+
 // Brightness of the region of interest on the output grid, before normalisation.
 struct FrameStats {
   float mean = 0.0F;          // grey level 0..255
@@ -58,6 +64,9 @@ class Preprocess {
   const PreprocessSettings& settings() const { return settings_; }
   std::size_t elements() const;  // of the output
   std::size_t output_bytes() const;
+  // output = grey level * 256 * gain + offset
+  float gain(std::size_t channel) const { return gain_[channel]; }
+  float offset(std::size_t channel) const { return offset_[channel]; }
 
   // Empty when run() may be called with this geometry and that many bytes of pixels; else what is wrong.
   std::string check(const Geometry& geometry, std::size_t pixel_bytes) const;

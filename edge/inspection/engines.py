@@ -1,5 +1,6 @@
 """Engines as the loop wants them: manifest, preprocess, buffers."""
 
+import logging
 from pathlib import Path
 
 from edge import _core
@@ -10,6 +11,10 @@ from engines.errors import BuildError, DeviceError, ManifestError, RunError, Sto
 from engines.load import load_engine
 from engines.loaded import LoadedEngine
 from engines.manifest import EngineManifest
+
+_log = logging.getLogger(__name__)
+_GRAPH_TIMEOUT_NS = 250_000_000
+"""Far beyond any budget: only a GPU that hangs takes longer."""
 
 
 def preprocess_of(manifest: EngineManifest, roi: Roi | None) -> _core.Preprocess:
@@ -45,11 +50,32 @@ def load_pair(gate: Path, classifier: Path | None, threads: int) -> tuple[Loaded
 
 
 def slot_of(engine: LoadedEngine, roi: Roi | None) -> _core.EngineSlot:
-    """What the native loop calls."""
+    """What the native loop calls: a CUDA graph where the engine can be captured, else its ``run``."""
     return _core.EngineSlot(
         preprocess=preprocess_of(engine.manifest, roi),
         input=engine.input,
         output=engine.scores,
         run=engine.run,
         boxes=engine.decoder if isinstance(engine.decoder, _core.BoxScores) else None,
+        graph=captured(engine),
+        raw=engine.gpu.output if engine.gpu else None,
     )
+
+
+def captured(engine: LoadedEngine) -> _core.CudaGraph | None:
+    """The engine's inference as a CUDA graph; None: it runs on a CPU, or cannot be captured, which is logged."""
+    queue = engine.gpu
+    if queue is None:
+        return None
+    graph = _core.CudaGraph(context=queue.context, stream=queue.stream, timeout_ns=_GRAPH_TIMEOUT_NS)
+    try:
+        engine.run()  # TensorRT makes up its mind about memory in its first run, which no capture may see
+        graph.begin_capture()
+        try:
+            queue.enqueue()
+        finally:
+            graph.end_capture()
+    except (_core.CoreError, RunError) as error:
+        _log.warning("%s: no CUDA graph (%s); it is launched from Python", engine.manifest.name, error)
+        return None
+    return graph

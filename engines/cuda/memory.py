@@ -54,7 +54,7 @@ class PinnedMemory:
         self._cuda = primary_context(ordinal)
         self._stream = self._cuda.Stream()
         self._uploaded: list[Any] = []
-        self._context = ctypes.c_void_p(int(_ONES[ordinal].handle))
+        self.context = int(_ONES[ordinal].handle)
         self._driver = ctypes.CDLL(LIBRARY)
         self._here = threading.local()
         self._here.attached = True
@@ -73,7 +73,7 @@ class PinnedMemory:
         """Makes the context current on the calling thread; pycuda pushes it only where it was made."""
         if getattr(self._here, "attached", False):
             return
-        if status := self._driver.cuCtxSetCurrent(self._context):
+        if status := self._driver.cuCtxSetCurrent(ctypes.c_void_p(self.context)):
             raise RunError(f"cuCtxSetCurrent: error {status}; the GPU was reset or has gone: see dmesg")
         self._here.attached = True
 

@@ -26,6 +26,10 @@ class Memory(Protocol):
     """Where buffers come from, and the stream that orders the work; ``engines.cuda.memory`` has the real one."""
 
     @property
+    def context(self) -> int:
+        """CUcontext as a number."""
+
+    @property
     def stream(self) -> int:
         """CUstream as a number."""
 
@@ -96,6 +100,11 @@ class TensorRtEngine:
         """TensorRT's own JSON about the layers; see ``engines.tensorrt.layers``."""
         inspector = self._engine.create_engine_inspector()
         return str(inspector.get_engine_information(self._trt.LayerInformationFormat.JSON))
+
+    @property
+    def context(self) -> int:
+        """CUcontext as a number."""
+        return self._memory.context
 
     @property
     def stream(self) -> int:

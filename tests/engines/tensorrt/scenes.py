@@ -87,6 +87,7 @@ class HostMemory:
     """Counts what is allocated; ``busy``: the stream never gets done."""
 
     stream = 7
+    context = 11
 
     def __init__(self, busy: bool = False) -> None:
         self.allocated: list[tuple[int, ...]] = []
