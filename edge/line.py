@@ -215,6 +215,7 @@ class Line:
             plc=config.plc,
             conveyor=config.conveyor,
             verdict_timeout_ms=config.verdict_timeout_ms,
+            camera_latches_encoder=config.camera.latches_encoder,
             cpus=cpus.others,
             fifo_priority=min(60, config.realtime.priority),
         )

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,9 @@ class Roi(Settings):
 
 class CommonCamera(Settings):
     """What every kind of camera has."""
+
+    latches_encoder: ClassVar[bool] = False
+    """Whether its triggers carry the count of the PLC's encoder."""
 
     max_frame_mib: float = Field(
         default=4.0,
@@ -126,6 +129,7 @@ class VideoSettings(FileCamera):
 class TwinSettings(CommonCamera):
     """The simulated camera of the twin."""
 
+    latches_encoder: ClassVar[bool] = True
     kind: Literal["twin"]
     socket: Path | None = Field(
         default=None, description="Unix socket of the twin camera. Leave it out: the runtime fills it in."

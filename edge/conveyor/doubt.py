@@ -26,6 +26,7 @@ class Doubt(Enum):
     JUMP = "the count leapt: the PLC or its counter was restarted"
     SUDDEN_STOP = "the belt is said to stand still sooner than it can stop"
     MOVED_STANDING = "parts arrive although the belt is said to stand still"
+    SILENT = "the encoder says nothing"
     IMPOSSIBLE_SPEED = "the speed is above what the belt can do"
 
 
@@ -59,7 +60,11 @@ class BeltWatch:
             self.doubt = Doubt.MISMATCH
         elif after_m_per_s == 0 and stopping_m_per_s > self._max_m_per_s2 * max(gap_ns, 1) * 1e-9:
             self.doubt = Doubt.SUDDEN_STOP
-        elif (after_m_per_s > 0 and travel_mm > 0) or self.doubt in {Doubt.MISMATCH, Doubt.JUMP}:
+        elif (after_m_per_s > 0 and travel_mm > 0) or self.doubt in {
+            Doubt.MISMATCH,
+            Doubt.JUMP,
+            Doubt.SILENT,
+        }:
             self.doubt = Doubt.NONE
         self._standing(after_m_per_s, stamp_ns)
         return self.doubt
@@ -69,6 +74,11 @@ class BeltWatch:
         self._window.clear()
         self.doubt = Doubt.JUMP
         return self.doubt
+
+    def silent(self) -> None:
+        """The encoder has not been read for too long."""
+        self._window.clear()
+        self.doubt = Doubt.SILENT
 
     def impossible(self) -> None:
         """A speed that cannot be."""

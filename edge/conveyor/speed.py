@@ -5,7 +5,7 @@ Belt travel is in mm on an axis of our own that never jumps, whatever the encode
 
 from typing import Protocol
 
-from edge.conveyor.doubt import LONG_GAP_NS, BeltWatch, Doubt
+from edge.conveyor.doubt import LONG_GAP_NS, TOLERANCE_MM, BeltWatch, Doubt
 from edge.conveyor.settings import ConveyorSettings
 from edge.plc.registers import U32_MASK, signed_distance
 
@@ -37,6 +37,9 @@ class Belt(Protocol):
     def position_mm(self, now_ns: int) -> float:
         """Belt travel at a time."""
 
+    def certain_mm(self, now_ns: int) -> float:
+        """Belt travel that it has certainly made: as of the last reading, for it may have stood since."""
+
     def trigger_position_mm(self, encoder_count: int, stamp_ns: int) -> float:
         """Belt travel when a part sensor fired."""
 
@@ -57,6 +60,10 @@ class FixedBelt:
         """Belt travel at a time, since the clock began."""
         return self.speed_m_per_s * MM_PER_NS * now_ns
 
+    def certain_mm(self, now_ns: int) -> float:
+        """By the clock: it never stands."""
+        return self.position_mm(now_ns)
+
     def trigger_position_mm(self, encoder_count: int, stamp_ns: int) -> float:
         """From the time alone."""
         return self.position_mm(stamp_ns)
@@ -69,8 +76,13 @@ class FixedBelt:
 class EncoderBelt:
     """Encoder and speed as the PLC last told; at the configured speed until it has."""
 
-    def __init__(self, settings: ConveyorSettings, now_ns: int) -> None:
+    def __init__(
+        self, settings: ConveyorSettings, now_ns: int, *, latched: bool = True, plc_counts: bool = True
+    ) -> None:
+        """``latched``: triggers carry this encoder's count; ``plc_counts``: it is the one that the PLC shows."""
         self._settings = settings
+        self._latched = latched
+        self._plc_counts = plc_counts
         self.speed_m_per_s = settings.m_per_s
         self._position_mm = 0.0
         self._stamp_ns = now_ns
@@ -105,13 +117,14 @@ class EncoderBelt:
         if self._encoder is not None:
             travel_mm = signed_distance(encoder_count, self._encoder) / self._settings.counts_per_mm
             measured_mm = self._position_mm + travel_mm
-            # How far it may have gone since: at most at full speed, and backwards as far.
-            reach_mm = self._settings.max_m_per_s * MM_PER_NS * gap_ns
-            if abs(measured_mm - expected_mm) > reach_mm + ENCODER_JUMP_MM:
+            if abs(measured_mm - expected_mm) > self._reach_mm(stamp_ns):
                 self.jumps += 1
                 self._watch.jumped()
                 # After a long silence the belt may have stood: what is believed must not be ahead of the truth.
                 measured_mm = expected_mm if gap_ns <= LONG_GAP_NS else min(expected_mm, self._position_mm)
+            elif gap_ns > LONG_GAP_NS and not self._latched and abs(measured_mm - expected_mm) > TOLERANCE_MM:
+                # Parts that came meanwhile were placed by a speed that no longer held.
+                self._watch.jumped()
             elif self._watch.reading(gap_ns, travel_mm, self.speed_m_per_s, speed_m_per_s, stamp_ns) is not (
                 Doubt.NONE
             ):
@@ -142,23 +155,36 @@ class EncoderBelt:
             return middle_ns, half_ns
         return foreseen_ns, foreseen_slack_ns
 
+    def silent(self) -> None:
+        """There should have been a reading long ago."""
+        self._watch.silent()
+
     def position_mm(self, now_ns: int) -> float:
         """The last reading carried forward at its speed."""
         return self._position_mm + self.speed_m_per_s * MM_PER_NS * (now_ns - self._stamp_ns)
+
+    def certain_mm(self, now_ns: int) -> float:
+        """The last reading."""
+        return self._position_mm
 
     def trigger_position_mm(self, encoder_count: int, stamp_ns: int) -> float:
         """From the count latched at the trigger; from the time if the camera has another encoder or none."""
         self._watch.trigger(stamp_ns)
         expected_mm = self.position_mm(stamp_ns)
-        if self._encoder is None:
+        if self._encoder is None or not self._latched:
             return expected_mm
         travel_counts = signed_distance(encoder_count & U32_MASK, self._encoder)
         latched_mm = self._position_mm + travel_counts / self._settings.counts_per_mm
-        return latched_mm if abs(latched_mm - expected_mm) <= ENCODER_JUMP_MM else expected_mm
+        return latched_mm if abs(latched_mm - expected_mm) <= self._reach_mm(stamp_ns) else expected_mm
+
+    def _reach_mm(self, at_ns: int) -> float:
+        """How far the belt can be from where it is expected: it may have run at full speed or backwards since."""
+        since_ns = max(0, at_ns - self._stamp_ns)
+        return self._settings.max_m_per_s * MM_PER_NS * since_ns + ENCODER_JUMP_MM
 
     def encoder_count(self, position_mm: float) -> int | None:
         """Carried forward from the last reading."""
-        if self._encoder is None:
+        if self._encoder is None or not self._plc_counts:
             return None
         travel_counts = (position_mm - self._position_mm) * self._settings.counts_per_mm
         return (self._encoder + round(travel_counts)) & U32_MASK

@@ -150,8 +150,12 @@ class ShiftRegister:
         ]
 
     def retire(self, now_ns: int) -> list[Part]:
-        """Takes out the parts that are past the ejector, and returns them."""
-        end_mm = self._at(self._nozzle, now_ns) - self._nozzle.pulse_mm / 2 - self._belt.slack_mm
+        """Takes out the parts that are certainly past the ejector, and returns them.
+
+        While the encoder cannot be read nothing leaves: a belt that stood meanwhile still carries it.
+        """
+        centre_mm = self._belt.certain_mm(now_ns) - self._nozzle.distance_mm
+        end_mm = centre_mm - self._nozzle.pulse_mm / 2
         past = [
             key for key in self._order[: bisect_left(self._order, (end_mm, 0))] if key[1] not in self._open
         ]

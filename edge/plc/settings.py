@@ -165,6 +165,8 @@ class ActuationConfig(Settings):
     verdict_timeout_ms: float = Field(default=100.0, gt=0, le=60_000)
     """From the trigger of a part; without a verdict by then it is rejected."""
     recipe_id: int = Field(default=0, ge=0, le=65535)
+    camera_latches_encoder: bool = True
+    """Whether a trigger carries the count of the PLC's encoder; else its place is known by its time."""
     cpus: tuple[int, ...] = ()
     """Processors to run on; empty: any."""
     fifo_priority: int = Field(default=60, ge=0, le=99)

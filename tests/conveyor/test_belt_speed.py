@@ -1,5 +1,6 @@
 import pytest
 
+from edge.conveyor.doubt import Doubt
 from edge.conveyor.settings import ConveyorSettings
 from edge.conveyor.speed import EncoderBelt, FixedBelt
 
@@ -91,3 +92,22 @@ def test_answer_that_contradicts_the_readings_before_is_not_placed_by_them():
     belt.update(10_000, 1_000, 0)
     belt.update(10_100, 1_000, 40 * MS, 70 * MS)
     assert belt.slack_mm == pytest.approx(15)
+
+
+def test_trigger_while_the_plc_is_silent_is_where_its_count_says_though_the_belt_was_ramped():
+    belt = EncoderBelt(SETTINGS, 0)
+    belt.update(10_000, 1_000, 0)
+    start_mm = belt.position_mm(0)
+    # 0.7 s without a reading, and the belt went 600 mm, not 700.
+    assert belt.trigger_position_mm(16_000, 700 * MS) - start_mm == pytest.approx(600)
+    belt.update(16_000, 700, 700 * MS)
+    assert belt.position_mm(700 * MS) - start_mm == pytest.approx(600)
+    assert belt.doubt is Doubt.NONE
+
+
+def test_triggers_without_a_count_while_the_plc_was_silent_are_doubted_if_the_belt_was_not_where_expected():
+    for counts, doubt in ((6_950, Doubt.NONE), (6_000, Doubt.JUMP)):
+        belt = EncoderBelt(SETTINGS, 0, latched=False)
+        belt.update(0, 1_000, 0)
+        belt.update(counts, 900, 700 * MS)
+        assert belt.doubt is doubt

@@ -75,8 +75,8 @@ def test_part_leaves_only_settled_and_past_its_pulse():
     part = register.enter(1, 0, 0)
     assert not register.retire(900 * MS)
     register.settle(part, Verdict.PASS, Reason.NONE)
-    assert not register.retire(410 * MS)
-    assert len(register.retire(413 * MS)) == 1
+    assert not register.retire(419 * MS)
+    assert len(register.retire(421 * MS)) == 1
     assert (len(register), register.ended, register.get(1)) == (0, 1, None)
 
 
@@ -235,5 +235,17 @@ def test_a_pulse_is_longer_by_what_is_not_known_of_the_belt():
     first_ns, last_ns = span[0] * MS, span[-1] * MS
     assert register.next_event_ns(first_ns - 10 * MS, 10**12) - first_ns < 2_000
     assert register.next_event_ns(first_ns, 10**12) - last_ns < 2_000
-    assert not register.retire(last_ns)
-    assert register.retire(last_ns + 2 * MS)
+
+
+def test_no_part_leaves_while_the_encoder_is_not_read():
+    belt = EncoderBelt(ConveyorSettings(m_per_s=1.0, counts_per_mm=10), 0)
+    belt.update(0, 1_000, 0)
+    register = ShiftRegister(belt, NOZZLE, 16)
+    part = register.enter(1, 1_000, 100 * MS)
+    register.settle(part, Verdict.REJECT, Reason.DEFECT)
+    # The belt stood for three seconds and nobody could tell.
+    assert not register.retire(4_000 * MS)
+    belt.update(4_900, 1_000, 4_000 * MS)
+    assert register.ejector_on(4_000 * MS)
+    belt.update(5_210, 1_000, 4_031 * MS)
+    assert register.retire(4_031 * MS) == [part]
