@@ -2,8 +2,6 @@
 ``python -m tools.prune --weights runs/twin-resnet50/weights.pt --share 0.28 --rounds 3``."""
 
 import json
-import shlex
-import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from engines.whole_file import write_whole
 from tools import measure
-from tools.command import run_job
+from tools.command import repeatable, run_job
 from tools.dataset import CALIBRATION, TEST, TRAIN, VALIDATION, normalise
 from tools.pruning.cut import macs_and_weights, stage_channels
 from tools.pruning.stages import Plan, Pruning
@@ -50,6 +48,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("runs/pruned"))
     parser.add_argument("--out", type=Path, help="install engine and manifest here, e.g. engines/models")
+    parser.add_argument("--name", default="classifier", help="of the installed files")
     parser.add_argument("--cache", type=Path, help="folder of rendered sets")
     parser.add_argument("--threads", type=int)
     return parser
@@ -89,8 +88,10 @@ def run(options: Namespace) -> dict[str, Any]:
         report |= _differences(report["before"], report["after"])
         print(measure.card(examined["after"].scores_int8, test.labels))
         if options.out:
-            command = shlex.join(["python", "-m", "tools.prune", *sys.argv[1:]])
-            origin = export.Origin("classifier", command, options.parts, options.seed, base.size)
+            command = repeatable("tools.prune")
+            origin = export.Origin(
+                "classifier", command, options.parts, options.seed, base.size, options.name
+            )
             export.install(
                 graphs["after"][1], options.out, origin, export.measured_spec(examined["after"], options.seed)
             )

@@ -2,8 +2,6 @@
 (``python -m tools.train --manifest FILE.csv``). A killed run goes on when the same command is started again."""
 
 import json
-import shlex
-import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from engines.whole_file import write_whole
 from tools import measure
-from tools.command import run_job
+from tools.command import repeatable, run_job
 from tools.dataset import CALIBRATION, TEST, TRAIN, VALIDATION, normalise
 from tools.training import export, pictures
 from tools.training.augment import Augmentation
@@ -65,6 +63,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("--work", type=Path, help="checkpoints, weights, curves; default: runs/NAME")
     parser.add_argument("--out", type=Path, help="install engine and manifest here, e.g. engines/models")
+    parser.add_argument("--name", help="of the installed files; default: the role")
     parser.add_argument("--cache", type=Path, help="folder of rendered sets")
     parser.add_argument("--threads", type=int)
     return parser
@@ -91,8 +90,10 @@ def train_on_twin(options: Namespace) -> dict[str, object]:
         examined = export_and_examine(trained, fp32, int8, calibration, test)
         measured = export.measured_spec(examined, options.seed)
         if options.out:
-            command = shlex.join(["python", "-m", "tools.train", *sys.argv[1:]])
-            origin = export.Origin(options.role, command, options.parts, options.seed, size)
+            command = repeatable("tools.train")
+            origin = export.Origin(
+                options.role, command, options.parts, options.seed, size, options.name or options.role
+            )
             export.install(int8, options.out, origin, measured)
         fp32.replace(work / fp32.name)
         int8.replace(work / int8.name)

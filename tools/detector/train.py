@@ -2,14 +2,12 @@
 (``--manifest FILE.csv``). A killed run goes on when the same command is started again."""
 
 import json
-import shlex
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import torch
 
-from tools.command import run_job
+from tools.command import repeatable, run_job
 from tools.dataset import CALIBRATION, TEST, TRAIN, VALIDATION
 from tools.detector import export, foreign
 from tools.detector.backbones import BACKBONES
@@ -22,6 +20,7 @@ from tools.detector.warm_start import warm_start
 
 _VALIDATION_PARTS, _CALIBRATION_PARTS = 1500, 300
 _PART_WEIGHT = 0.2
+_MODULE = "tools.detector.train"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -92,7 +91,7 @@ def _on_twin(options: Namespace) -> dict[str, object]:
         validation,
         twin_set(CALIBRATION, _CALIBRATION_PARTS, options.seed, size, options.work),
         twin_set(TEST, options.test_parts, options.seed, size, options.work),
-        export.Target(options.out, options.name, _command(), options.parts, options.seed),
+        export.Target(options.out, options.name, repeatable(_MODULE), options.parts, options.seed),
     )
 
 
@@ -123,27 +122,17 @@ def _on_manifest(options: Namespace) -> dict[str, object]:
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{options.name}.onnx"
     export.export(net, path)
-    report: dict[str, object] = {"command": _command(), "model": str(path), "classes": list(train.classes)}
+    report: dict[str, object] = {
+        "command": repeatable(_MODULE),
+        "model": str(path),
+        "classes": list(train.classes),
+    }
     for split in ("val", "test"):
         data = foreign.load(options.manifest, split, size, options.prefix, train.classes)
         if len(data.boxes.images):
             report[split] = foreign.score(net, data)
     path.with_suffix(".json").write_text(json.dumps(report, indent=2), encoding="utf-8")
     return report
-
-
-_OF_THIS_MACHINE = ("--work", "--out", "--threads")
-
-
-def _command() -> str:
-    """How to make it again; where this machine keeps its files does not belong there."""
-    given, kept = iter(sys.argv[1:]), []
-    for word in given:
-        if word in _OF_THIS_MACHINE:
-            next(given, None)
-        else:
-            kept.append(word)
-    return "python -m tools.detector.train " + shlex.join(kept)
 
 
 if __name__ == "__main__":

@@ -134,14 +134,16 @@ class Origin:
     parts: int
     seed: int
     size: Size
+    name: str
+    """Of the files, such as ``classifier``: ``shipped:classifier``."""
 
 
 def install(int8: Path, out: Path, origin: Origin, measured: MeasuredSpec) -> EngineManifest:
     """Moves the model into ``out`` and writes its manifest; the pair is replaced only when all is known."""
-    model = out / f"{origin.role}.onnx"
+    model = out / f"{origin.name}.onnx"
     manifest = EngineManifest(
         schema=1,
-        name=f"twin-{origin.role}",
+        name=f"twin-{origin.name.replace('_', '-')}",
         role=origin.role,
         file=model.name,
         sha256=hashlib.sha256(int8.read_bytes()).hexdigest(),
@@ -161,8 +163,8 @@ def install(int8: Path, out: Path, origin: Origin, measured: MeasuredSpec) -> En
         measured=measured,
     )
     out.mkdir(parents=True, exist_ok=True)
-    unfinished = out / f"unfinished-{origin.role}.onnx"
+    unfinished = out / f"unfinished-{origin.name}.onnx"
     unfinished.write_bytes(int8.read_bytes())
     unfinished.replace(model)
-    write_manifest(manifest, out / f"{origin.role}.yaml")
+    write_manifest(manifest, out / f"{origin.name}.yaml")
     return manifest
