@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge._core import PixelFormat, Preprocess
-from tools.twin.parts import PartSpec, plan_parts
+from tools.twin.parts import DEFAULT_LOOK, PartSpec, plan_parts
 from tools.twin.render import CameraModel, render, warm_up
 
 TRAIN, VALIDATION, CALIBRATION, TEST = "train", "validation", "calibration", "test"
@@ -41,12 +41,13 @@ def render_set(
     defect_share: float = 0.65,
     extreme_share: float = 0.0,
     workers: int = 2,
+    look: str = DEFAULT_LOOK,
 ) -> PartSet:
     """Renders ``parts`` parts and shrinks them to ``size`` (width, height); 6 % are empty belt.
 
     ``extreme_share`` of them are exposed anywhere within ±2 EV instead of the lamp's usual drift.
     """
-    specs = plan_parts(parts, seed, defect_share, ghost_share=0.06, namespace=namespace)
+    specs = plan_parts(parts, seed, defect_share, ghost_share=0.06, namespace=namespace, look=look)
     specs = _with_extremes(specs, extreme_share, seed)
     chunks = [(specs[start : start + 200], size) for start in range(0, parts, 200)]
     # Not fork: OpenCV and torch have threads of their own.

@@ -24,6 +24,7 @@ from tools.training.fit import MEAN, STD, Recipe
 from tools.training.sets import Labelled
 from tools.training.twin_sets import twin_set
 from tools.training.weights import Trained, load_weights, save_weights
+from tools.twin.parts import DEFAULT_LOOK, METAL, PLAIN
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -45,6 +46,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--parts", type=int, default=14_000)
     parser.add_argument("--test-parts", type=int, default=4_000)
     parser.add_argument("--validation-parts", type=int, default=1_000)
+    parser.add_argument("--look", choices=(PLAIN, METAL), default=DEFAULT_LOOK, help="of the twin's parts")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("runs/pruned"))
     parser.add_argument("--out", type=Path, help="install engine and manifest here, e.g. engines/models")
@@ -68,7 +70,7 @@ def run(options: Namespace) -> dict[str, Any]:
     plan = Plan(options.share, options.rounds, recipe)
 
     def parts(namespace: str, count: int) -> Labelled:
-        return twin_set(namespace, count, options.seed, base.size, options.cache)
+        return twin_set(namespace, count, options.seed, base.size, options.cache, look=options.look)
 
     train, validation = parts(TRAIN, options.parts), parts(VALIDATION, options.validation_parts)
     with progress_bar() as progress:

@@ -23,6 +23,7 @@ from tools.training.sets import Labelled, Size, known_classes, manifest_rows, re
 from tools.training.twin_sets import twin_set
 from tools.training.weights import Trained, load_weights, save_weights
 from tools.training.zoo import NETWORKS, Network, build, network
+from tools.twin.parts import DEFAULT_LOOK, METAL, PLAIN
 
 _VALIDATION_PARTS, _CALIBRATION_PARTS = 1000, 300
 _FOREIGN_SIZE = (160, 160)
@@ -51,6 +52,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--parts", type=int, default=14_000)
     parser.add_argument("--test-parts", type=int, default=4_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--look", choices=(PLAIN, METAL), default=DEFAULT_LOOK, help="of the twin's parts")
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--rate", type=float, help="highest learning rate")
     parser.add_argument("--batch", type=int)
@@ -79,12 +81,14 @@ def train_on_twin(options: Namespace) -> dict[str, object]:
     entry = network(options.model or ROLES[options.role])
     size = options.size or (entry.width, entry.height)
     work = options.work or Path("runs") / f"twin-{entry.name}"
-    train = twin_set(TRAIN, options.parts, options.seed, size, options.cache)
-    validation = twin_set(VALIDATION, _VALIDATION_PARTS, options.seed, size, options.cache)
+
+    def parts(namespace: str, count: int) -> Labelled:
+        return twin_set(namespace, count, options.seed, size, options.cache, look=options.look)
+
+    train, validation = parts(TRAIN, options.parts), parts(VALIDATION, _VALIDATION_PARTS)
     task = _Task(entry, size, train, validation, work, Augmentation())
     trained, fitted = _train(task, options)
-    test = twin_set(TEST, options.test_parts, options.seed, size, options.cache)
-    calibration = twin_set(CALIBRATION, _CALIBRATION_PARTS, options.seed, size, options.cache)
+    test, calibration = parts(TEST, options.test_parts), parts(CALIBRATION, _CALIBRATION_PARTS)
     with tempfile.TemporaryDirectory(dir=work) as folder:
         fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         examined = export_and_examine(trained, fp32, int8, calibration, test)

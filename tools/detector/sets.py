@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.dataset import render_set
-from tools.twin.parts import CLASSES, DEFECTS
+from tools.twin.parts import CLASSES, DEFAULT_LOOK, DEFECTS
 from tools.twin.version import twin_version
 
 PART = "part"
@@ -45,15 +45,21 @@ def pad(found: Sequence[Sequence[Item]]) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def twin_set(
-    namespace: str, parts: int, seed: int, size: tuple[int, int], cache: Path | None = None
+    namespace: str,
+    parts: int,
+    seed: int,
+    size: tuple[int, int],
+    cache: Path | None = None,
+    *,
+    look: str = DEFAULT_LOOK,
 ) -> BoxSet:
     """Rendered parts, 65 % of them defective, 6 % empty belt; kept in ``cache`` for a run that goes on."""
     version = twin_version()[:12]
-    kept = cache / f"{namespace}-{parts}-{seed}-{size[0]}x{size[1]}-{version}.npz" if cache else None
+    kept = cache / f"{namespace}-{parts}-{seed}-{size[0]}x{size[1]}-{look}-{version}.npz" if cache else None
     if kept is not None and kept.exists():
         with np.load(kept) as data:
             return BoxSet(**{field.name: data[field.name] for field in fields(BoxSet)})
-    made = render_set(namespace, parts, seed, size, extreme_share=EXTREME_SHARE)
+    made = render_set(namespace, parts, seed, size, extreme_share=EXTREME_SHARE, look=look)
     found: list[list[Item]] = [[] for _ in range(parts)]
     for items, box in zip(found, made.part_boxes.tolist(), strict=True):
         if not np.isnan(box[0]):

@@ -17,6 +17,7 @@ from tools.detector.judge import watch_twin
 from tools.detector.net import Detector, NetSpec
 from tools.detector.sets import TWIN_BOX_CLASSES, BoxSet, twin_set
 from tools.detector.warm_start import warm_start
+from tools.twin.parts import DEFAULT_LOOK, METAL, PLAIN
 
 _VALIDATION_PARTS, _CALIBRATION_PARTS = 1500, 300
 _PART_WEIGHT = 0.2
@@ -41,6 +42,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--size", type=_size, help="WIDTHxHEIGHT or one number; default 192x144, foreign 320")
     parser.add_argument("--parts", type=int, default=12_000)
     parser.add_argument("--test-parts", type=int, default=10_000)
+    parser.add_argument("--look", choices=(PLAIN, METAL), default=DEFAULT_LOOK, help="of the twin's parts")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch", type=int, default=32)
@@ -82,15 +84,17 @@ def _on_twin(options: Namespace) -> dict[str, object]:
     recipe = Recipe(
         options.epochs, options.seed, options.batch, options.rate, warm_share=0.15, class_weight=weights
     )
-    validation = twin_set(VALIDATION, _VALIDATION_PARTS, options.seed, size, options.work)
-    net = _trained(
-        options, spec, recipe, twin_set(TRAIN, options.parts, options.seed, size, options.work), validation
-    )
+
+    def parts(namespace: str, count: int) -> BoxSet:
+        return twin_set(namespace, count, options.seed, size, options.work, look=options.look)
+
+    validation = parts(VALIDATION, _VALIDATION_PARTS)
+    net = _trained(options, spec, recipe, parts(TRAIN, options.parts), validation)
     return export.twin_engine(
         net,
         validation,
-        twin_set(CALIBRATION, _CALIBRATION_PARTS, options.seed, size, options.work),
-        twin_set(TEST, options.test_parts, options.seed, size, options.work),
+        parts(CALIBRATION, _CALIBRATION_PARTS),
+        parts(TEST, options.test_parts),
         export.Target(options.out, options.name, repeatable(_MODULE), options.parts, options.seed),
     )
 

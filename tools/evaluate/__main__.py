@@ -20,6 +20,7 @@ from tools.evaluate.frames import manifest_frames, manifest_rows, twin_frames
 from tools.evaluate.output import write_text
 from tools.evaluate.report import Evaluation, evaluate
 from tools.evaluate.speeds import speeds_of
+from tools.twin.parts import DEFAULT_LOOK, METAL, PLAIN
 
 
 def _predictions(options: argparse.Namespace, pair: Pair) -> tuple[Predictions, str]:
@@ -36,11 +37,12 @@ def _predictions(options: argparse.Namespace, pair: Pair) -> tuple[Predictions, 
             TEST,
             defect_share=options.defect_share,
             extreme_share=options.extreme_share,
+            look=options.look,
             workers=options.workers,
         )
         source = (
             f"twin, {options.parts} parts, seed {options.seed}, {100 * options.defect_share:g} % defective, "
-            f"{100 * options.extreme_share:g} % within ±2 EV"
+            f"{100 * options.extreme_share:g} % within ±2 EV, look {options.look}"
         )
         p = pair.ask(frames, options.parts, "asking gate and classifier", pair.line.retest.view)
     if options.predictions is not None:
@@ -96,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--defect-share", type=float, default=0.65, help="of the twin's parts")
     parser.add_argument("--extreme-share", type=float, default=0.2, help="of the twin's parts: within ±2 EV")
+    parser.add_argument("--look", choices=(PLAIN, METAL), default=DEFAULT_LOOK, help="of the twin's parts")
     parser.add_argument("--speeds", default="", help="m/s, from:to:step or a,b,c (default: the line's)")
     parser.add_argument("--line", type=Path, help="line file (default: examples/demo.yaml)")
     parser.add_argument("--gate", type=Path, help="manifest, in place of the line's")

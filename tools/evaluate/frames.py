@@ -16,7 +16,7 @@ from calibration.errors import CalibrationError
 from calibration.predictions import LabelledFrame
 from edge._core import PixelFormat
 from tools.dataset import EXTREME_EV
-from tools.twin.parts import PartSpec, plan_parts
+from tools.twin.parts import DEFAULT_LOOK, PartSpec, plan_parts
 from tools.twin.render import CameraModel, render, warm_up
 
 CERTIFICATION = "certification"
@@ -36,13 +36,14 @@ def twin_frames(
     *,
     defect_share: float = 0.65,
     extreme_share: float = 0.0,
+    look: str = DEFAULT_LOOK,
     workers: int = 1,
 ) -> Iterator[LabelledFrame]:
     """Rendered parts in their order; 6 % of the places are empty. The same arguments give the same frames.
 
     ``extreme_share`` of them are exposed anywhere within ±2 EV in place of the lamp's usual drift.
     """
-    specs = plan_parts(parts, seed, defect_share, ghost_share=GHOST_SHARE, namespace=namespace)
+    specs = plan_parts(parts, seed, defect_share, ghost_share=GHOST_SHARE, namespace=namespace, look=look)
     draws = np.random.default_rng([seed, 5]).random((parts, 2))
     specs = [
         replace(spec, exposure_ev=float(EXTREME_EV * (2 * ev - 1))) if chance < extreme_share else spec

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tools.dataset import render_set
 from tools.training.sets import Labelled, Pictures, Size
-from tools.twin.parts import CLASSES
+from tools.twin.parts import CLASSES, DEFAULT_LOOK
 from tools.twin.version import twin_version
 
 EXTREME_SHARE = 0.35
@@ -19,14 +19,22 @@ CELL_PX = 16
 _NAMES = ("images", "labels", "exposure_ev", "cells")
 
 
-def twin_set(namespace: str, parts: int, seed: int, size: Size, cache: Path | None = None) -> Labelled:
+def twin_set(
+    namespace: str,
+    parts: int,
+    seed: int,
+    size: Size,
+    cache: Path | None = None,
+    *,
+    look: str = DEFAULT_LOOK,
+) -> Labelled:
     """Rendered parts; a second call with the same arguments and the same twin maps the first one's files."""
     key = hashlib.sha256(
-        f"{namespace} {parts} {seed} {size} {EXTREME_SHARE} {twin_version()}".encode()
+        f"{namespace} {parts} {seed} {size} {EXTREME_SHARE} {look} {twin_version()}".encode()
     ).hexdigest()[:16]
     folder = (cache or Path(tempfile.gettempdir()) / "edge-twin-sets") / f"{namespace}-{parts}-{key}"
     if not folder.exists():
-        made = render_set(namespace, parts, seed, size, extreme_share=EXTREME_SHARE)
+        made = render_set(namespace, parts, seed, size, extreme_share=EXTREME_SHARE, look=look)
         _write(
             folder,
             images=made.images,
