@@ -24,6 +24,8 @@ from edge.report.view import live_view, print_summary
 from edge.service.memory import MemoryWatch
 from edge.tool_commands import add_tool_commands
 from edge.version import __version__
+from engines.commands import app as engines_app
+from engines.errors import EnginesError
 
 app = typer.Typer(
     add_completion=False,
@@ -33,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(plc_app, name="plc")
 app.add_typer(route_app, name="route")
+app.add_typer(engines_app, name="engines")
 add_tool_commands(app)
 console = Console()
 if not console.is_terminal:
@@ -206,7 +209,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     try:
         app()
-    except (EdgeError, _core.CoreError) as error:
+    except (EdgeError, EnginesError, _core.CoreError) as error:
         errors.print(f"edge: {error}", style="red", markup=False, highlight=False)
         sys.exit(2)
 

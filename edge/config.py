@@ -27,7 +27,7 @@ from edge.inspection.settings import (
 from edge.plc.settings import PlcSettings
 from edge.settings import Settings
 from edge.yaml_file import load_yaml
-from engines.errors import BuildError, DeviceError, StoreError
+from engines.errors import EnginesError
 
 
 class RecordSettings(Settings):
@@ -150,7 +150,7 @@ def engine_path(text: str) -> Path:
 
     try:
         return EngineStore().active(text.removeprefix(STORE))
-    except (StoreError, DeviceError, BuildError) as error:
+    except EnginesError as error:
         raise EngineError(str(error)) from error
 
 

@@ -7,7 +7,7 @@ from edge import _core
 from edge.camera.settings import Roi
 from edge.errors import EngineError
 from edge.inspection.boxes import box_scores
-from engines.errors import BuildError, DeviceError, ManifestError, RunError, StoreError
+from engines.errors import EnginesError, RunError
 from engines.load import load_engine
 from engines.loaded import LoadedEngine
 from engines.manifest import EngineManifest
@@ -36,7 +36,7 @@ def load_pair(gate: Path, classifier: Path | None, threads: int) -> tuple[Loaded
     try:
         first = load_engine(gate, threads, box_scores)
         second = load_engine(classifier, threads, box_scores) if classifier else None
-    except (ManifestError, StoreError, DeviceError, BuildError, RunError) as error:
+    except EnginesError as error:
         raise EngineError(str(error)) from error
     if second is not None:
         for key in ("classes", "good_class", "empty_class"):
