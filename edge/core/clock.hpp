@@ -78,6 +78,14 @@ inline bool set_fifo_priority(int priority) {
 
 inline bool lock_memory() { return mlockall(MCL_CURRENT | MCL_FUTURE) == 0; }
 
+// Any of the processors that this thread may use, but one.
+inline bool avoid_cpu(int cpu) {
+  cpu_set_t set;
+  if (cpu < 0 || sched_getaffinity(0, sizeof(set), &set) != 0) return false;
+  CPU_CLR(cpu, &set);
+  return sched_setaffinity(0, sizeof(set), &set) == 0;
+}
+
 inline bool pin_to_cpu(int cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);

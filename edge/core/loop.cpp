@@ -82,11 +82,17 @@ void InspectionLoop::stop() {
 
 void InspectionLoop::body() {
   LineStatus& status = region_->status();
+  if (settings_.anticipate && classifier_) {
+    ahead_ = std::make_unique<Ahead>(classifier_->preprocess, classifier_->input);
+    ahead_->start(settings_.cpu,
+                  settings_.fifo_priority);  // before this thread, whose place it inherits, is pinned
+  }
   if (settings_.cpu >= 0) pin_to_cpu(settings_.cpu);
   if (settings_.fifo_priority > 0) set_fifo_priority(settings_.fifo_priority);
   region_->discard_waiting();
   warm_up();
   while (!stop_.load(std::memory_order_acquire)) step();
+  ahead_.reset();
   status.loop_state.store(static_cast<int64_t>(LoopState::STOPPED), std::memory_order_release);
 }
 
@@ -130,9 +136,12 @@ void InspectionLoop::close_part_of(uint64_t frame_index) {
     if (!place.open || place.trigger.trigger_id != frame.trigger_id) continue;
     frame_delay_.learn(frame.received_ns - place.trigger.stamp_ns);
     judge(place.trigger, frame, region_->pixels(frame_index));
-    if (!fuse(place)) return;  // more frames of this part are to come
-    place.open = false;
-    commit();
+    if (fuse(place)) {  // else more frames of this part are to come
+      place.open = false;
+      commit();
+    }
+    // The frame goes back to the camera: nobody may read it any more.
+    if (ahead_) ahead_->take(now_ns() + kBeat);
     return;
   }
   // Its part was rejected already, or never announced: a frame without a part is not judged.
@@ -204,6 +213,7 @@ bool InspectionLoop::look(const FrameHeader& frame, const uint8_t* pixels) {
     settle(Verdict::REJECT, reason, Route::NONE, 0, 0);
     return false;
   }
+  offer_ahead(frame, pixels);
   announce_verdict(gate_);
   const bool sound = run_engine(gate_, part_.gate_in_ns, part_.gate_out_ns, gate_scores_);
   part_.gate_good = gate_scores_.good;
@@ -279,7 +289,9 @@ void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pix
   if (!classifier_->preprocess.check(geometry, region_->slot_bytes()).empty()) {
     return settle(Verdict::REJECT, Reason::FRAME_CORRUPT, Route::CLASSIFIER, 0, 0);
   }
-  classifier_->preprocess.run(pixels, geometry, classifier_->input);
+  if (prepare_classifier(pixels, geometry) == Help::LATE) {
+    return settle(Verdict::REJECT, Reason::NO_TIME, Route::GATE, part_.gate_class_id, part_.gate_good);
+  }
   announce_verdict(*classifier_);
   Scores s;
   bool sound = run_engine(*classifier_, part_.classifier_in_ns, part_.classifier_out_ns, s);
@@ -306,6 +318,19 @@ void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pix
     case ClassifierAnswer::UNCERTAIN:
       return settle(Verdict::REJECT, Reason::UNCERTAIN, Route::CLASSIFIER, s.best_defect_class, s.defect);
   }
+}
+
+// While the gate runs, another processor has the classifier's input ready, whether it will be asked or not.
+void InspectionLoop::offer_ahead(const FrameHeader& frame, const uint8_t* pixels) {
+  const Geometry geometry = geometry_of(frame);
+  if (!ahead_ || !classifier_->preprocess.check(geometry, region_->slot_bytes()).empty()) return;
+  ahead_->offer(pixels, geometry);
+}
+
+Help InspectionLoop::prepare_classifier(const uint8_t* pixels, const Geometry& geometry) {
+  const Help help = ahead_ ? ahead_->take(part_.deadline_ns) : Help::YOURS;
+  if (help == Help::YOURS) classifier_->preprocess.run(pixels, geometry, classifier_->input);
+  return help;
 }
 
 // The retest: another view of the frame, and the mean of both looks. False: the engine failed.

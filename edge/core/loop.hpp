@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "ahead.hpp"
 #include "anticipation.hpp"
 #include "box_scores.hpp"
 #include "histogram.hpp"
@@ -66,9 +67,10 @@ struct LoopSettings {
   int64_t warmup_limit_ns = 6 * kSecond;
   int64_t keep_warm_ns = 250 * kMillisecond;  // the classifier never rests longer; 0: off
   int engine_fault_limit = 5;                 // failures in a row that end READY
-  bool anticipate = false;  // be awake when a frame is due, and tell when a verdict is; wants two processors
-  int fifo_priority = 0;    // 0: leave the scheduler alone
-  int cpu = -1;             // -1: any
+  bool anticipate =
+      false;  // be awake when a frame is due, tell when a verdict is, prepare ahead; wants two processors
+  int fifo_priority = 0;  // 0: leave the scheduler alone
+  int cpu = -1;           // -1: any
 };
 
 class InspectionLoop {
@@ -105,6 +107,8 @@ class InspectionLoop {
   void note_boxes();
   Reason unfit(const FrameHeader& frame) const;
   Reason badly_lit() const;
+  void offer_ahead(const FrameHeader& frame, const uint8_t* pixels);
+  Help prepare_classifier(const uint8_t* pixels, const Geometry& geometry);
   void ask_classifier(const FrameHeader& frame, const uint8_t* pixels, const RoutingRow& row);
   bool look_again(Scores& scores);
   bool classifier_fits();
@@ -134,6 +138,7 @@ class InspectionLoop {
   RuleBook rules_;
   Engine gate_;
   std::unique_ptr<Engine> classifier_;
+  std::unique_ptr<Ahead> ahead_;  // of the classifier; null: the loop prepares it when it is asked
   TriggerRing::Reader triggers_;
 
   InspectionHalf part_{};  // the part in work

@@ -64,14 +64,12 @@ LoopSettings patient_settings() {
   return s;
 }
 
-}  // namespace
-
-TEST(every_part_gets_one_verdict_while_camera_actuation_and_recorder_run_beside_the_loop) {
+void judge_beside_the_others(LoopSettings settings) {
   const LineFiles files("loop");
   auto region = Region::create(files.region(), 4, kSize * kSize);
   auto ring = RecordRing::create(files.ring(), 1024);
   Judge gate(0.3F), classifier(0.8F);
-  InspectionLoop loop(region, ring, patient_settings(), gate.engine(),
+  InspectionLoop loop(region, ring, std::move(settings), gate.engine(),
                       std::make_unique<Engine>(classifier.engine()));
   VerdictRing::Reader verdicts = region->header().verdicts.reader();
   loop.start();
@@ -107,6 +105,18 @@ TEST(every_part_gets_one_verdict_while_camera_actuation_and_recorder_run_beside_
   CHECK(by_classifier == kParts / 2);
   CHECK(reader.lost() == 0);
   CHECK(!loop.running());
+}
+
+}  // namespace
+
+TEST(every_part_gets_one_verdict_while_camera_actuation_and_recorder_run_beside_the_loop) {
+  judge_beside_the_others(patient_settings());
+}
+
+TEST(every_part_gets_its_verdict_with_the_classifiers_input_prepared_ahead) {
+  LoopSettings settings = patient_settings();
+  settings.anticipate = true;
+  judge_beside_the_others(std::move(settings));
 }
 
 // The gate's run is called on the loop's thread: what that thread has allocated so far is seen there.
