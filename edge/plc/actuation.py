@@ -192,6 +192,7 @@ class Actuation:
 
     def _take_verdicts(self) -> None:
         while (entry := self._verdicts.read()) is not None:
+            self._take_triggers()  # verdicts may queue up behind a slow PLC for longer than a part is under way
             self._steer()
             self._judge(entry)
 
@@ -281,9 +282,12 @@ class Actuation:
         return min(due_ns, self._heartbeat.must_tell_ns(due_ns))
 
     def _beat(self) -> None:
-        now = now_ns()
-        if now < self._beat_due_ns():
+        if now_ns() < self._beat_due_ns():
             return
+        # The lease speaks for every part that has passed the sensor by now.
+        self._take_triggers()
+        self._steer()
+        now = now_ns()
         if self._link.is_open and (in_charge_ns := self._in_charge_ns(now)) > now:
             self._status.line_ready = 0
             self._heartbeat.withhold(in_charge_ns)
