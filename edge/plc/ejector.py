@@ -33,8 +33,7 @@ class EjectorCoil:
         self._reads_back = settings.read_back
         self.steered_ns: int | None = None
         """When the coil was last what it must be; None: nobody knows."""
-        self.disturbed = 0
-        """How often the PLC showed the coil otherwise than it was told."""
+        self._disturbed = False
 
     @property
     def active(self) -> bool:
@@ -90,8 +89,13 @@ class EjectorCoil:
             self._reads_back = False
         if not reply.acked or bool(reply.registers[0]) is self._told:
             return False
-        self.disturbed += 1
         foreign = not self._told
+        if not foreign and not self._disturbed:
+            self._disturbed = True
+            log.warning(
+                "coil %d was switched off by somebody else (a pulse timer of the PLC?); it is written again each time",
+                self._ejector.coil,
+            )
         self.forget()
         return foreign
 
