@@ -6,7 +6,6 @@ it do no harm). That is what most encoder counters with RS-232, RS-485 or USB ca
 
 import logging
 import re
-import termios
 from collections import deque
 
 import serial
@@ -15,6 +14,7 @@ from edge.conveyor.settings import CounterSettings
 from edge.conveyor.speed import EncoderBelt
 from edge.plc.backoff import BackOff
 from edge.plc.registers import U32_MASK
+from edge.plc.serial_port import LOST
 
 log = logging.getLogger("edge.conveyor")
 
@@ -25,8 +25,6 @@ SPEED_OVER_NS = 60_000_000
 """The speed is that over so long: one count more or less must not matter."""
 LONGEST_LINE = 64
 """Bytes; a line that does not end is none."""
-LOST = (serial.SerialException, OSError, termios.error)
-"""What pyserial raises when the adapter was pulled out."""
 _NUMBER = re.compile(rb"[+-]?\d+")
 
 

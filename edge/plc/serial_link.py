@@ -20,6 +20,7 @@ from edge._core import PlcResult
 from edge.errors import PlcError
 from edge.plc.backoff import BackOff
 from edge.plc.link import BadReplyError, LinkState, Reply
+from edge.plc.serial_port import LOST
 from edge.plc.settings import PlcSettings, SerialSettings
 
 MAX_ADU_BYTES = 256
@@ -175,7 +176,7 @@ class ModbusRtuLink:
         try:
             if self._port is not None:
                 self._port.reset_input_buffer()
-        except OSError as error:
+        except LOST as error:
             self.close(_words(error))
 
     def _transact(self, body: bytes, expected: Expected, deadline_ns: int) -> Reply:
@@ -196,7 +197,7 @@ class ModbusRtuLink:
         except BadReplyError as error:
             self._out_of_step(str(error))
             return Reply(PlcResult.DISCONNECTED, sent_ns)
-        except (OSError, serial.SerialException) as error:
+        except LOST as error:
             self.close(_words(error))
             return Reply(PlcResult.DISCONNECTED, sent_ns)
         return self._judge(answer, expected, sent_ns, ack_ns)

@@ -174,3 +174,13 @@ def test_a_device_that_is_not_there_is_said(tmp_path):
 def test_rtu_without_a_line_is_refused():
     with pytest.raises(ValidationError, match="serial is needed"):
         PlcSettings.model_validate({"kind": "rtu"})
+
+
+def test_adapter_that_is_pulled_while_the_line_is_being_opened_is_a_lost_line(tmp_path):
+    with pty_pair(tmp_path) as pair:
+        link = link_on(pair)
+        link.service(time.monotonic_ns())
+        assert link.state is LinkState.CONNECTING
+        pair.pull()
+        until(lambda: link.service(time.monotonic_ns()) > 0 and link.state is LinkState.CLOSED)
+        assert link.last_error
