@@ -1,6 +1,5 @@
 """Any engine, as the commands that look at one want it: from the store, by its manifest, or a bare file."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 from engines.errors import BuildError
 from engines.load import load_engine
 from engines.store.folder import MANIFEST, EngineStore
-
-_WARM_UP = 20
+from engines.timing import times_ms
 
 
 @dataclass(frozen=True)
@@ -33,15 +31,7 @@ class Opened:
 
     def times_ms(self, runs: int, say: Callable[[str, float], None]) -> NDArray[np.float64]:
         """Of single runs on noise, after a warm-up."""
-        self.input[:] = np.random.default_rng(0).normal(size=self.input.shape).astype(np.float32)
-        times = np.empty(runs)
-        for index in range(-_WARM_UP, runs):
-            began = time.perf_counter_ns()
-            self.run()
-            if index >= 0:
-                times[index] = (time.perf_counter_ns() - began) / 1e6
-                say("runs", (index + 1) / runs)
-        return times
+        return times_ms(self.input, self.run, runs, lambda share: say("runs", share))
 
 
 def open_any(text: str) -> Opened:

@@ -115,7 +115,7 @@ class EncoderBelt:
         measured_mm = expected_mm = self.position_mm(stamp_ns)
         gap_ns = stamp_ns - self._stamp_ns
         if self._encoder is not None:
-            travel_mm = signed_distance(encoder_count, self._encoder) / self._settings.counts_per_mm
+            travel_mm = self._travel_mm(encoder_count, self._encoder)
             measured_mm = self._position_mm + travel_mm
             if abs(measured_mm - expected_mm) > self._reach_mm(stamp_ns):
                 self.jumps += 1
@@ -148,7 +148,7 @@ class EncoderBelt:
         mean_mm_per_ns = (self.speed_m_per_s + speed_m_per_s) / 2 * MM_PER_NS
         if self._encoder is None or mean_mm_per_ns <= 0:
             return middle_ns, half_ns
-        travel_mm = signed_distance(encoder_count, self._encoder) / self._settings.counts_per_mm
+        travel_mm = self._travel_mm(encoder_count, self._encoder)
         foreseen_ns = self._stamp_ns + int(travel_mm / mean_mm_per_ns)
         foreseen_slack_ns = self._slack_ns + int(SPEED_ERROR * abs(foreseen_ns - self._stamp_ns))
         if foreseen_slack_ns >= half_ns or not asked_ns <= foreseen_ns <= answered_ns:
@@ -173,9 +173,11 @@ class EncoderBelt:
         expected_mm = self.position_mm(stamp_ns)
         if self._encoder is None or not self._latched:
             return expected_mm
-        travel_counts = signed_distance(encoder_count & U32_MASK, self._encoder)
-        latched_mm = self._position_mm + travel_counts / self._settings.counts_per_mm
+        latched_mm = self._position_mm + self._travel_mm(encoder_count & U32_MASK, self._encoder)
         return latched_mm if abs(latched_mm - expected_mm) <= self._reach_mm(stamp_ns) else expected_mm
+
+    def _travel_mm(self, count: int, since: int) -> float:
+        return signed_distance(count, since) / self._settings.counts_per_mm
 
     def _reach_mm(self, at_ns: int) -> float:
         """How far the belt can be from where it is expected: it may have run at full speed or backwards since."""

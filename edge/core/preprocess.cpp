@@ -142,7 +142,7 @@ void Preprocess::prepare(const Geometry& g) {
     move_ring_inwards(width, cols_, mosaic_cols_);
     move_ring_inwards(height, rows_, mosaic_rows_);
   }
-  reserve(roi.width, roi.height, bytes_per_pixel(g.format));  // in any case: a smaller frame may need it
+  reserve(roi.width, roi.height, g.format);  // in any case: a smaller frame may need it
   prepared_ = g;
   is_sparse_ =
       sampling == Sampling::BILINEAR &&
@@ -156,9 +156,9 @@ void Preprocess::prepare(const Geometry& g) {
 }
 
 // Room for any frame of the format that is not larger.
-void Preprocess::reserve(int width, int height, int bytes_per_pixel) {
+void Preprocess::reserve(int width, int height, PixelFormat format) {
   for (RowTable& table : tables_) table.reserve(height, settings_.out_height);
-  if (bytes_per_pixel == 1) mosaic_columns_.reserve(width + 4, settings_.out_width);
+  if (format == PixelFormat::BAYER_RG8) return mosaic_columns_.reserve(width + 4, settings_.out_width);
   const auto out_width = static_cast<std::size_t>(settings_.out_width);
   const auto columns = static_cast<std::size_t>(kernels::whole_vectors(width / settings_.out_width + 6));
   column_start_.clear();
@@ -166,7 +166,7 @@ void Preprocess::reserve(int width, int height, int bytes_per_pixel) {
   column_weights_.clear();
   column_weights_.reserve(out_width * columns);
   // The column sums read whole vectors, past the last weight that is not zero.
-  sums_.assign(static_cast<std::size_t>((width + 3) * bytes_per_pixel) + (columns + 1) * kLanes, 0);
+  sums_.assign(static_cast<std::size_t>((width + 3) * bytes_per_pixel(format)) + (columns + 1) * kLanes, 0);
 }
 
 void Preprocess::build_plain(int bytes_per_pixel) {

@@ -98,7 +98,7 @@ class Preprocess {
     int64_t bright = 0;
   };
 
-  void reserve(int width, int height, int bytes_per_pixel);
+  void reserve(int width, int height, PixelFormat format);
   void build_plain(int bytes_per_pixel);
   void build_mosaic(int width, int height);
   // Grey level * 256 of `bytes` columns from `origin` on.

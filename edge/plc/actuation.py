@@ -80,7 +80,7 @@ class Actuation:
             self._writer,
             self._heartbeat,
             self._handshake,
-            self._encoder if config.conveyor.speed_source == "plc" else None,
+            None if self._counter else self._encoder,
         )
         self._questions = Questions(self._link, plc, self._status, asked)
         self._timeout_ns = int(config.verdict_timeout_ms * 1e6)
@@ -106,8 +106,8 @@ class Actuation:
         return EncoderBelt(config.conveyor, now_ns(), latched=latched, plc_counts=of_plc)
 
     def _serial_counter(self) -> SerialCounter | None:
-        settings = self._config.conveyor.counter
-        if self._encoder is None or settings is None or self._config.conveyor.speed_source != "serial":
+        settings = self._config.conveyor.counter  # there is one where it is the source, and only there
+        if self._encoder is None or settings is None:
             return None
         return SerialCounter(settings, self._encoder, self._config.conveyor.counts_per_mm)
 
@@ -157,7 +157,6 @@ class Actuation:
         self._take_verdicts()
         self._reject_unjudged(now_ns())
         self._watch_camera(now_ns())
-        self._steer()
         self._beat()
         self._questions.ask(self._steer())
         event_ns = self._steer()
@@ -306,6 +305,7 @@ class Actuation:
         ready = self._heartbeat.ready(now)
         reply = self._heartbeat.write(now, ready=ready)
         self._heard(reply)
+        self._contact.publish_round_trip()
         self._status.line_ready = int(ready and (reply.acked or self._config.plc.kind == "none"))
         if self._encoder is None:
             publish_speed(self._status, self._belt.speed_m_per_s, now)

@@ -75,7 +75,6 @@ class Contact:
     def heard(self, reply: Reply) -> bool:
         """Takes the answer to a status write; True when it is the first of a connection."""
         self._writer.measured(reply)
-        self._publish_round_trip()
         if not reply.acked or self._answers:
             return False
         self._answers = True
@@ -101,9 +100,11 @@ class Contact:
             self._writes_to_measure -= 1
             if now_ns() > self._measure_until_ns:
                 self._writes_to_measure = 0
+        self.publish_round_trip()
         self._heartbeat.due_ns = now_ns()
 
-    def _publish_round_trip(self) -> None:
+    def publish_round_trip(self) -> None:
+        """For the loop, which plans with it."""
         self._status.plc_write_p50_ns = self._writer.p50_ns
         self._status.plc_write_p999_ns = self._writer.p999_ns
 

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from engines.errors import StoreError
+from engines.whole_file import write_whole
 
 _DOMAIN = b"edge engine entry 1\x00"
 """What is signed begins with this, so that a signature can never be meant for something else."""
@@ -140,7 +141,7 @@ class KeyRing:
     def _trust(self, key: Ed25519PublicKey) -> str:
         self.trusted_folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        (self.trusted_folder / f"{key_id(key)}.pub").write_bytes(pem)
+        write_whole(self.trusted_folder / f"{key_id(key)}.pub", pem)
         return key_id(key)
 
 

@@ -1,9 +1,7 @@
 """Putting an engine into the store: built here, measured here, signed here."""
 
 import datetime
-import hashlib
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +16,8 @@ from engines.manifest import EngineManifest, load_manifest, manifest_yaml
 from engines.onnx_cpu import load_cpu_engine
 from engines.store.entry import Draft, Measured, Sources, Target, content_key, sha256, this_machine
 from engines.store.folder import MANIFEST, EngineStore, Stored
+from engines.timing import times_ms
 
-_WARM_UP = 20
 Say = Callable[[str, float], None]
 
 
@@ -79,7 +77,7 @@ def offer_tensorrt(
         manifest = model.model_copy(
             update={
                 "file": "model.engine",
-                "sha256": hashlib.sha256(engine).hexdigest(),
+                "sha256": sha256(engine),
                 "precision": model.precision.model_copy(update={"scheme": "tensorrt", "head": "float16"}),
             }
         )
@@ -96,14 +94,7 @@ def offer_tensorrt(
 
 def measure(engine: LoadedEngine, offer: Offer, say: Say) -> Measured:
     """Latency of single pictures, and the golden set."""
-    engine.input[:] = np.random.default_rng(0).normal(size=engine.input.shape).astype(np.float32)
-    times = np.empty(offer.runs)
-    for index in range(-_WARM_UP, offer.runs):
-        began = time.perf_counter_ns()
-        engine.run()
-        if index >= 0:
-            times[index] = (time.perf_counter_ns() - began) / 1e6
-            say("measure latency", (index + 1) / offer.runs)
+    times = times_ms(engine.input, engine.run, offer.runs, lambda share: say("measure latency", share))
     p50, p99 = np.percentile(times, [50, 99])
     golden = offer.golden
     if golden is None:

@@ -201,9 +201,7 @@ class TwinPlc:
     def scan(self, now_ns: int) -> None:
         """One cycle of the PLC."""
         self._scans += 1
-        self._end_lease(now_ns)
-        self._drive_valve(now_ns)
-        self._advance(now_ns)
+        self._look_at_coil(now_ns)
 
     def before_read(self, now_ns: int) -> None:
         """Fresh speed and encoder."""
@@ -226,6 +224,9 @@ class TwinPlc:
 
     def wrote_coils(self, now_ns: int) -> None:
         """The ejector coil may have changed."""
+        self._look_at_coil(now_ns)
+
+    def _look_at_coil(self, now_ns: int) -> None:
         self._end_lease(now_ns)
         self._drive_valve(now_ns)
         self._advance(now_ns)

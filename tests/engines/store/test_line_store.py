@@ -13,15 +13,6 @@ from engines.store.offer import Offer, offer_onnx
 SHIPPED = engine_path("shipped:gate").parent
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStore:
-    monkeypatch.setenv("EDGE_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("EDGE_KEYS", str(tmp_path / "keys"))
-    made = EngineStore()
-    made.keys.create()
-    return made
-
-
 def test_the_line_loads_the_active_engines_and_refuses_damaged_ones(store: EngineStore) -> None:
     for name in ("gate", "classifier"):
         store.activate(offer_onnx(store, Offer(SHIPPED / f"{name}.yaml", runs=3)).id)

@@ -29,15 +29,6 @@ from engines.store.offer import Offer, offer_onnx
 GATE = Path(engines.__file__).parent / "models" / "gate.yaml"
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineStore:
-    monkeypatch.setenv("EDGE_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("EDGE_KEYS", str(tmp_path / "keys"))
-    made = EngineStore()
-    made.keys.create()
-    return made
-
-
 def offered(store: EngineStore, **changed: Any) -> Stored:
     return offer_onnx(store, replace(Offer(GATE, runs=3), **changed))
 

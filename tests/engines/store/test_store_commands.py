@@ -14,12 +14,6 @@ from engines.load import load_engine
 GATE = engine_path("shipped:gate")
 
 
-@pytest.fixture(autouse=True)
-def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EDGE_STORE", str(tmp_path / "store"))
-    monkeypatch.setenv("EDGE_KEYS", str(tmp_path / "keys"))
-
-
 def run(*arguments: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, list(arguments), catch_exceptions=isinstance(code, int) and code < 2)
     if isinstance(result.exception, EnginesError):
