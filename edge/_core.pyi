@@ -143,6 +143,27 @@ class Preprocess:
     ) -> FrameStats:
         """Fills ``out``; ``pixels`` is the flat frame, ``stride`` in bytes. Raises CoreError when sizes do not fit."""
 
+# --- calibration -------------------------------------------------------------------------------------
+
+class CalibrationHistogram:
+    """Counts of |x| over a stream, in 2,048 equal bins whose range doubles when needed; exact zeros are not counted."""
+
+    def __init__(self) -> None: ...
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Contiguous float32 of any shape; without the GIL. Raises CoreError, and counts nothing: NaN or infinity."""
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """(2048,), a copy."""
+    @property
+    def width(self) -> float:
+        """Of one bin; 0: only zeros so far."""
+    @property
+    def low(self) -> float:
+        """Lowest value seen, at most 0."""
+    @property
+    def high(self) -> float:
+        """Highest value seen, at least 0."""
+
 # --- shared region ---------------------------------------------------------------------------------
 
 class FrameSlot:

@@ -9,10 +9,6 @@ class ManifestError(EnginesError):
     """A manifest, or the model beside it, that cannot be used."""
 
 
-class QuantizeError(EnginesError):
-    """A graph that cannot be quantised, or a calibration set that is empty."""
-
-
 class PlanError(EnginesError):
     """A precision plan that cannot be read or does not fit its model."""
 

@@ -119,7 +119,8 @@ def cpu_u8s8(
 ) -> onnx.ModelProto:
     """Activations uint8 asymmetric, weights int8 per channel, what is not INT8 in the plan stays float32.
 
-    Ranges are the extremes seen, clipped at the amax of ``scales``. ``reduce_range`` as in ``quantize_u8s8``.
+    Ranges are the extremes seen, clipped at the amax of ``scales``. ``reduce_range`` keeps weights to 7 bits: CPUs
+    without VNNI add pairs of u8×s8 products in 16 bits and would saturate.
     """
     ranges = {
         name: (

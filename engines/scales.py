@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from engines.entropy import AbsHistogram, Method
+from engines.entropy import AbsHistogram, Method, choose_amax
 from engines.errors import CalibrationError
 from engines.graph import initializers, input_name, input_shape
 
@@ -64,30 +64,38 @@ class Scales:
         return scales
 
 
-def calibrate(
+@dataclass(frozen=True)
+class Observed:
+    """What a float graph's activations were on a calibration set; the same histograms serve all methods."""
+
+    histograms: dict[str, AbsHistogram]
+    pictures: int
+
+    def scales(self, method: Method) -> Scales:
+        """A range per activation."""
+        dead = tuple(name for name, item in self.histograms.items() if item.low == item.high == 0)
+        ranges = {
+            name: Range(item.low, item.high, choose_amax(item, method) or _DEAD_AMAX)
+            for name, item in self.histograms.items()
+        }
+        return Scales(method, self.pictures, ranges, dead)
+
+
+def observe(
     model: onnx.ModelProto,
     batches: Iterable[NDArray[np.float32]],
-    method: Method,
+    histogram: Callable[[], AbsHistogram],
     progress: Callable[[int], None] = lambda _count: None,
-) -> Scales:
-    """Runs every picture through the float graph once and chooses a range per activation.
+) -> Observed:
+    """Runs every picture through the float graph once; histograms of the input and of every float activation.
 
-    ``batches`` are float32 of the input's shape. Memory does not grow with their number.
+    ``batches`` are float32 of the input's shape; ``histogram`` makes an empty one, such as
+    ``edge._core.CalibrationHistogram``. Memory does not grow with the number of pictures.
     Raises CalibrationError: wrong shape, no pictures, NaN.
     """
-    histograms, count = collect(model, batches, progress)
-    return choose_scales(histograms, count, method)
-
-
-def collect(
-    model: onnx.ModelProto,
-    batches: Iterable[NDArray[np.float32]],
-    progress: Callable[[int], None] = lambda _count: None,
-) -> tuple[dict[str, AbsHistogram], int]:
-    """Histograms of the input and of every float activation, and the number of pictures."""
     name, shape = input_name(model), input_shape(model)
     session, names = _observed(model)
-    histograms = {tensor: AbsHistogram() for tensor in (name, *names)}
+    histograms = {tensor: histogram() for tensor in (name, *names)}
     count = 0
     for batch in batches:
         if batch.shape != shape or batch.dtype != np.float32:
@@ -96,25 +104,23 @@ def collect(
                 "resize the pictures with the preprocess of the line"
             )
         for tensor, values in zip((name, *names), (batch, *session.run(names, {name: batch})), strict=True):
-            try:
-                histograms[tensor].add(values)
-            except CalibrationError as error:
-                raise CalibrationError(f"calibration picture {count}, tensor '{tensor}': {error}") from error
+            if not np.isfinite(values.sum()):
+                _refuse_infinite(count, tensor, values)
+            histograms[tensor].add(values)
         count += 1
         progress(count)
     if count == 0:
         raise CalibrationError("no calibration picture; expected at least one, better 500")
-    return histograms, count
+    return Observed(histograms, count)
 
 
-def choose_scales(histograms: dict[str, AbsHistogram], pictures: int, method: Method) -> Scales:
-    """The same histograms serve all three methods."""
-    dead = tuple(name for name, histogram in histograms.items() if histogram.amax == 0)
-    ranges = {
-        name: Range(item.low, item.high, item.choose(method) or _DEAD_AMAX)
-        for name, item in histograms.items()
-    }
-    return Scales(method, pictures, ranges, dead)
+def _refuse_infinite(count: int, tensor: str, values: NDArray[np.float32]) -> None:
+    wrong = int((~np.isfinite(values)).sum())
+    if wrong:
+        raise CalibrationError(
+            f"calibration picture {count}, tensor '{tensor}': {wrong} of {values.size} values are NaN or infinite; the "
+            "picture or the model is damaged: look at the picture, or export a sound checkpoint"
+        )
 
 
 def cache_text(scales: Scales, version: str) -> str:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 
 from edge.errors import EdgeError
-from engines.errors import ManifestError, QuantizeError
+from engines.errors import EnginesError
 
 
 def run_job(name: str, job: Callable[[], object], resume: str) -> None:
@@ -16,7 +16,7 @@ def run_job(name: str, job: Callable[[], object], resume: str) -> None:
     """
     try:
         report = job()
-    except (EdgeError, ManifestError, QuantizeError, OSError) as error:
+    except (EdgeError, EnginesError, OSError) as error:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{name}: stopped; start the same command again to go on {resume}")

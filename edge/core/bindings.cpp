@@ -10,6 +10,7 @@
 namespace py = pybind11;
 using namespace edge;
 
+void bind_calibration(py::module_& m);
 void bind_cuda(py::module_& m);
 void bind_preprocess(py::module_& m);
 void bind_region(py::module_& m);
@@ -112,6 +113,7 @@ PYBIND11_MODULE(_core, m) {
   bind_clock(m);
   bind_statistics(m);
   bind_preprocess(m);
+  bind_calibration(m);
   bind_cuda(m);  // before the loop, whose engines may be graphs
   bind_routing(m);
   bind_region(m);

@@ -3,13 +3,14 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from engines.entropy import BINS, AbsHistogram, entropy_bins
+from edge._core import CalibrationHistogram, CoreError
+from engines.entropy import BINS, LEVELS, choose_amax, entropy_bins
 from engines.errors import CalibrationError, GraphError, PlanError
 from engines.graph import load_simplified
 from engines.parity import compare, outputs
 from engines.precision import PrecisionPlan, Rule, find_head, load_plan, plan_yaml
 from engines.qdq import cpu_u8s8, dead_channels, tensorrt_qdq
-from engines.scales import Scales, cache_text, calibrate, parse_cache
+from engines.scales import Scales, cache_text, observe, parse_cache
 from engines.whole_file import write_whole
 from tests.engines.small_net import pictures, save, small_net
 
@@ -17,6 +18,10 @@ from tests.engines.small_net import pictures, save, small_net
 @pytest.fixture(name="model")
 def _model(tmp_path):
     return load_simplified(save(small_net(), tmp_path / "m.onnx"))
+
+
+def calibrate(model, batches, method):
+    return observe(model, batches, CalibrationHistogram).scales(method)
 
 
 def by_name(model):
@@ -103,31 +108,81 @@ def test_known_cache_bits():
     assert cache_text(scales, "8502").splitlines()[1] == "x: 3f800000"
 
 
+def histogram_of(*arrays):
+    made = CalibrationHistogram()
+    for array in arrays:
+        made.add(np.asarray(array, np.float32))
+    return made
+
+
 def test_entropy_clips_a_lone_outlier_but_not_a_uniform():
     rng = np.random.default_rng(3)
-    tailed = AbsHistogram()
-    for _ in range(20):
-        tailed.add(rng.normal(0, 1, 20_000).astype(np.float32))
-    tailed.add(np.array([60.0], np.float32))
-    assert tailed.choose("minmax") == 60.0
-    assert 2.5 < tailed.choose("entropy") < 12
-    assert tailed.choose("percentile") < 5
-    flat = AbsHistogram()
-    flat.add(rng.uniform(-1, 1, 400_000).astype(np.float32))
-    assert flat.choose("entropy") > 0.9
+    tailed = histogram_of(*(rng.normal(0, 1, 20_000) for _ in range(20)), [60.0])
+    assert choose_amax(tailed, "minmax") == 60.0
+    assert 2.5 < choose_amax(tailed, "entropy") < 12
+    assert choose_amax(tailed, "percentile") < 5
+    flat = histogram_of(rng.uniform(-1, 1, 400_000))
+    assert choose_amax(flat, "entropy") > 0.9
     assert entropy_bins(np.ones(BINS, np.int64)) == BINS
+
+
+def plain_entropy_bins(counts):
+    """As the definition reads, bin by bin."""
+    best, least = BINS, np.inf
+    for keep in range(LEVELS, BINS + 1, 8):
+        inside = counts[:keep].astype(np.float64)
+        p = inside.copy()
+        p[-1] += counts.sum() - inside.sum()
+        occupied, level = p > 0, np.arange(keep) * LEVELS // keep
+        mass = np.bincount(level, weights=inside, minlength=LEVELS)
+        spread = np.bincount(level, weights=occupied, minlength=LEVELS)
+        q = np.where(occupied, mass[level] / np.maximum(spread[level], 1), 0.0)
+        if q.sum() == 0:
+            continue
+        p, q = p[occupied] / counts.sum(), q[occupied] / q.sum()
+        divergence = float(np.sum(p * np.log(p / np.maximum(q, 1e-9))))
+        if divergence <= least:
+            best, least = keep, divergence
+    return best
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_entropy_by_running_sums_is_the_definition(seed):
+    rng = np.random.default_rng(seed)
+    values = (rng.standard_t(2 + seed % 4, 30_000), rng.gamma(0.5, 1, 30_000))[seed % 2]
+    counts = histogram_of(values, [40.0 + 20 * seed]).counts
+    counts[rng.random(BINS) < 0.1 * (seed % 3)] = 0  # gaps
+    assert entropy_bins(counts) == plain_entropy_bins(counts)
 
 
 def test_streaming_gives_the_counts_of_all_at_once():
     rng = np.random.default_rng(5)
     parts = [rng.normal(0, sigma, 5000).astype(np.float32) for sigma in (0.1, 3, 1, 20)]
-    streamed = AbsHistogram()
-    for part in parts:
-        streamed.add(part)
-    everything = np.abs(np.concatenate(parts))
-    expected = np.histogram(everything, bins=BINS, range=(0, streamed.width * BINS))[0]
-    assert streamed.counts.sum() == everything.size
+    parts[2][::2] = 0
+    streamed = histogram_of(*parts)
+    everything = np.concatenate(parts)
+    sized = np.abs(everything[everything != 0])
+    expected = np.histogram(sized, bins=BINS, range=(0, streamed.width * BINS))[0]
+    assert streamed.counts.sum() == sized.size
+    assert (streamed.low, streamed.high) == (everything.min(), everything.max())
     assert np.abs(np.cumsum(streamed.counts) - np.cumsum(expected)).max() <= 2  # rounding at a bin's border
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -np.nan, np.inf, -np.inf])
+def test_a_histogram_refuses_what_is_no_number_and_counts_nothing(wrong):
+    seen = histogram_of([1.0, -2.0, 0.0])
+    with pytest.raises(CoreError, match="NaN or infinite"):
+        seen.add(np.array([5.0, wrong], np.float32))
+    assert (seen.counts.sum(), seen.low, seen.high) == (2, -2.0, 1.0)
+    with pytest.raises(CoreError, match="float32 array, found float64"):
+        seen.add(np.zeros(3))
+
+
+def test_a_histogram_of_zeros_and_of_tiny_numbers():
+    assert choose_amax(histogram_of(np.zeros(9), [-0.0]), "entropy") == 0
+    tiny = histogram_of([1e-42, 3e-39])
+    assert tiny.counts.sum() == 2
+    assert 0 < choose_amax(tiny, "entropy") <= 3.1e-39
 
 
 @pytest.mark.parametrize(

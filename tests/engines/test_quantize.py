@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +7,12 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from engines.errors import QuantizeError
-from engines.quantize import head_nodes, quantize_u8s8
+from edge._core import CalibrationHistogram
+from engines.errors import CalibrationError
+from engines.graph import load_simplified
+from engines.precision import PrecisionPlan, Rule
+from engines.quantize import int8_graphs, quantize_u8s8
+from engines.scales import observe
 
 
 def tiny_graph(path: Path) -> Path:
@@ -48,8 +53,7 @@ def scores(path: Path, image: np.ndarray) -> np.ndarray:
 
 def test_weights_are_int8_activations_uint8_and_the_head_stays_float(tmp_path: Path) -> None:
     source, out = tiny_graph(tmp_path / "tiny.onnx"), tmp_path / "int8.onnx"
-    assert sorted(head_nodes(source)) == ["fc", "softmax"]
-    quantize_u8s8(source, out, batches(8), exclude=head_nodes(source))
+    quantize_u8s8(source, out, batches(8), CalibrationHistogram)
     graph = onnx.load(out).graph
     stored = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     kernel = next(value for value in stored.values() if value.shape == (8, 3, 3, 3))
@@ -64,25 +68,38 @@ def test_weights_are_int8_activations_uint8_and_the_head_stays_float(tmp_path: P
 
 def test_the_quantised_graph_says_nearly_the_same(tmp_path: Path) -> None:
     source, out = tiny_graph(tmp_path / "tiny.onnx"), tmp_path / "int8.onnx"
-    quantize_u8s8(source, out, batches(16), exclude=head_nodes(source))
+    quantize_u8s8(source, out, batches(16), CalibrationHistogram)
     for image in batches(5):
         np.testing.assert_allclose(scores(out, image), scores(source, image), atol=0.03)
 
 
-def test_no_calibration_batch_is_an_error(tmp_path: Path) -> None:
+def test_no_calibration_picture_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     source = tiny_graph(tmp_path / "tiny.onnx")
-    with pytest.raises(QuantizeError, match="no calibration batch"):
-        quantize_u8s8(source, tmp_path / "int8.onnx", [], exclude=[])
+    with pytest.raises(CalibrationError, match="no calibration picture"):
+        quantize_u8s8(source, tmp_path / "int8.onnx", [], CalibrationHistogram)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
 
 
-def test_an_unknown_node_is_an_error(tmp_path: Path) -> None:
-    source = tiny_graph(tmp_path / "tiny.onnx")
-    with pytest.raises(QuantizeError, match="no_such_node"):
-        quantize_u8s8(source, tmp_path / "int8.onnx", batches(2), exclude=["no_such_node"])
+def test_both_graphs_come_from_the_same_plan_and_scales(tmp_path: Path) -> None:
+    """What the plan keeps higher is float in both, and both clip where the scales say."""
+    model = load_simplified(tiny_graph(tmp_path / "tiny.onnx"))
+    seen = observe(model, batches(8), CalibrationHistogram).scales("minmax")
+    scales = replace(seen, ranges={n: replace(r, amax=r.amax * 0.7) for n, r in seen.ranges.items()})
+    graphs = int8_graphs(model, PrecisionPlan(), scales)
+    plain = int8_graphs(model, PrecisionPlan(rules=(Rule(nodes="conv", precision="fp32"),)), scales)
+    for quantised, kept in ((graphs.qdq, plain.qdq), (graphs.u8s8, plain.u8s8)):
+        assert weight_of(quantised, "conv").op_type == "DequantizeLinear"
+        assert weight_of(kept, "conv") is None
+    amax = scales.ranges["image"].amax
+    symmetric = {i.name: numpy_helper.to_array(i) for i in graphs.qdq.graph.initializer}["image/scale"]
+    assert float(symmetric) == pytest.approx(amax / 127)
+    found = {i.name: numpy_helper.to_array(i) for i in graphs.u8s8.graph.initializer}["image_scale"]
+    low, high = (scales.ranges["image"].low, scales.ranges["image"].high)
+    assert float(found) == pytest.approx((min(high, amax) - max(low, -amax)) / 255, rel=1e-5)
+    assert amax < max(-low, high)  # it really clips
 
 
-def test_what_is_no_graph_is_an_error(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.onnx"
-    broken.write_bytes(b"\x00garbage")
-    with pytest.raises(QuantizeError, match=r"broken\.onnx"):
-        quantize_u8s8(broken, tmp_path / "int8.onnx", batches(2), exclude=[])
+def weight_of(model: onnx.ModelProto, name: str) -> onnx.NodeProto | None:
+    """The node that makes a convolution's weights; None: a constant."""
+    conv = next(node for node in model.graph.node if node.name == name)
+    return next((node for node in model.graph.node if conv.input[1] in node.output), None)

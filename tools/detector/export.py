@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 
+from edge._core import CalibrationHistogram
 from engines.manifest import (
     BoxClassSpec,
     DecoderSpec,
@@ -73,12 +73,6 @@ def export(net: Detector, path: Path) -> None:
         )
 
 
-def float_nodes(path: Path) -> list[str]:
-    """The last layer of every head, and what joins their outputs: these stay float32."""
-    joins = ("/Concat", "/net/Concat")
-    return [node.name for node in onnx.load(path).graph.node if "/out/" in node.name or node.name in joins]
-
-
 def twin_engine(
     net: Detector, validation: BoxSet, calibration: BoxSet, test: BoxSet, target: Target
 ) -> dict[str, object]:
@@ -92,8 +86,8 @@ def twin_engine(
         quantize_u8s8(
             fp32,
             int8,
-            [image[None] for image in normalise(calibration.images, MEAN, STD)],
-            exclude=float_nodes(fp32),
+            (image[None] for image in normalise(calibration.images, MEAN, STD)),
+            CalibrationHistogram,
         )
         plain = _manifest(net.spec, evidence, fp32, target, None)
         small = _manifest(net.spec, evidence, int8, target, None)

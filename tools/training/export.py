@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from edge._core import CalibrationHistogram
 from engines.manifest import (
     EngineManifest,
     InputSpec,
@@ -21,7 +22,7 @@ from engines.manifest import (
     TrainedSpec,
     write_manifest,
 )
-from engines.quantize import head_nodes, quantize_u8s8
+from engines.quantize import quantize_u8s8
 from tools import measure
 from tools.dataset import normalise
 from tools.errors import TrainError
@@ -68,7 +69,7 @@ def export_onnx(net: nn.Module, path: Path, size: Size, examples: NDArray[np.flo
 def quantise(fp32: Path, int8: Path, calibration: NDArray[np.uint8]) -> None:
     """U8S8 with a float32 head; ``calibration`` uint8 N×3×H×W."""
     pictures = (normalise(image[None], MEAN, STD) for image in calibration)
-    quantize_u8s8(fp32, int8, pictures, exclude=head_nodes(fp32))
+    quantize_u8s8(fp32, int8, pictures, CalibrationHistogram)
 
 
 @dataclass(frozen=True)
