@@ -8,6 +8,8 @@ import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from engines.judge import cosines
+
 
 @dataclass(frozen=True)
 class Parity:
@@ -20,22 +22,23 @@ class Parity:
 
 
 def outputs(model: onnx.ModelProto, batches: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """First output of every batch on the CPU, flattened: float32 (batches, values)."""
+    """All outputs of every batch on the CPU, flattened one behind the other: float32 (batches, values)."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return np.stack([session.run(None, {name: batch})[0].ravel() for batch in batches])
+    answers = (session.run(None, {name: batch}) for batch in batches)
+    return np.stack(
+        [np.concatenate([item.ravel() for item in answer], dtype=np.float32) for answer in answers]
+    )
 
 
 def compare(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity:
     """Both (pictures, values), as ``outputs`` gives them."""
-    dot = (expected * found).sum(axis=1)
-    norm = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
     flips = expected.argmax(axis=1) != found.argmax(axis=1)
     return Parity(
         pictures=len(expected),
-        cosine=float((dot / np.maximum(norm, 1e-12)).mean()),
+        cosine=float(cosines(expected, found).mean()),
         max_abs=float(np.abs(expected - found).max()),
         label_flips=int(flips.sum()),
     )

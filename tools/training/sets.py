@@ -43,6 +43,8 @@ class Row:
     split: str
     group: str
     line: int
+    exposure: str = ""
+    """Step of an exposure sweep, if the part was taken in several; empty: the usual one."""
 
 
 def manifest_rows(manifest: Path, prefix: str = "") -> list[Row]:
@@ -73,6 +75,7 @@ def _row(manifest: Path, entry: dict[str, str], line: int) -> Row:
         split=entry["split"],
         group=entry.get("group") or entry["path"],
         line=line,
+        exposure=entry.get("exposure") or "",
     )
 
 
