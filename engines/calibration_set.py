@@ -98,7 +98,7 @@ def choose_pictures(
             rng.permutation(np.flatnonzero((labels == label) & (bands == b))) for b in range(3)
         )
         quota = min(quota, max(1, len(under) + len(usual) + len(over)))
-        wrong = max(1, round(quota * exposure_share / 2)) if exposure_share else 0
+        wrong = min(quota // 3, max(1, round(quota * exposure_share / 2))) if exposure_share else 0
         chosen += [Choice(int(index)) for index in usual[: max(0, quota - 2 * wrong)]]
         spare = usual[::-1]
         for sign, real in ((-1, under), (1, over)):

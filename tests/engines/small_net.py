@@ -5,7 +5,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
-def small_net(shape=(1, 3, 16, 16), *, opset=17, dead=False, nan=False):
+def small_net(shape=(1, 3, 16, 16), *, opset=17, dead=False, nan=False, classes=4):
     rng = np.random.default_rng(7)
     first = rng.normal(0, 0.3, (8, 3, 3, 3)).astype(np.float32)
     second = rng.normal(0, 0.2, (8, 8, 3, 3)).astype(np.float32)
@@ -18,8 +18,8 @@ def small_net(shape=(1, 3, 16, 16), *, opset=17, dead=False, nan=False):
         "b1": rng.normal(0, 0.1, 8).astype(np.float32),
         "w2": second,
         "b2": np.zeros(8, np.float32),
-        "wf": rng.normal(0, 0.5, (4, 8)).astype(np.float32),
-        "bf": np.zeros(4, np.float32),
+        "wf": rng.normal(0, 0.5, (classes, 8)).astype(np.float32),
+        "bf": np.zeros(classes, np.float32),
     }
     node = helper.make_node
     nodes = [
@@ -37,7 +37,7 @@ def small_net(shape=(1, 3, 16, 16), *, opset=17, dead=False, nan=False):
         nodes,
         "small",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, (1, 4))],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, (1, classes))],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
