@@ -99,13 +99,17 @@ def alive(net: nn.Module) -> nn.Module:
     return net
 
 
+def colours(rng: np.random.Generator) -> np.ndarray:
+    small = rng.integers(40, 160, (9, 9, 3), dtype=np.uint8)
+    return cv2.resize(small, (80, 80), interpolation=cv2.INTER_CUBIC)
+
+
 @pytest.fixture(name="pictures", scope="module")
 def _pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Colour pictures without a meaning: foreign labels are of no use to these models."""
     folder, rng, rows = tmp_path_factory.mktemp("pictures"), np.random.default_rng(3), []
     for index in range(36):
-        small = rng.integers(40, 160, (9, 9, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{index}.png"), cv2.resize(small, (80, 80), interpolation=cv2.INTER_CUBIC))
+        cv2.imwrite(str(folder / f"{index}.png"), colours(rng))
         rows.append((f"{index}.png", ("a", "b")[index % 2], ("train", "val", "test")[index // 2 % 3]))
     path = folder / "m.csv"
     with path.open("w", newline="") as file:
@@ -133,8 +137,10 @@ def test_a_foreign_model_is_planned_calibrated_and_verified(
     assert len(plan["layers"]) == len(weighted) - heads
     again = ["calibrate", str(path), *data, *sizes, "--out", str(out), "--plan", str(out / "plan.yaml")]
     main(again)
-    rng = np.random.default_rng(4)
-    inputs = [rng.normal(0, 1.2, (1, 3, 64, 64)).astype(np.float32) for _ in range(4)]
+    grey = [cv2.resize(colours(np.random.default_rng(seed)), (64, 64)) for seed in range(4)]
+    inputs = [
+        ((picture / 255 - 0.45) / 0.225).astype(np.float32).transpose(2, 0, 1)[None] for picture in grey
+    ]
     expected = outputs(model, inputs)
     for graph in ("qdq", "u8s8"):
         found = outputs(onnx.load(out / f"{graph}.onnx"), inputs)
