@@ -35,7 +35,8 @@ class PrecisionSpec(_Section):
 
     scheme: Literal["u8s8", "tensorrt"]
     """``tensorrt``: a built engine; what it computes in is in its entry of the engine store."""
-    head: Literal["float32", "float16"]
+    head: Literal["float32", "float16", "int8", "mixed", "unknown"]
+    """Of the nodes that have weights; of a built engine as TensorRT itself says."""
 
 
 class BoxClassSpec(_Section):

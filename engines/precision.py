@@ -63,6 +63,12 @@ class PrecisionPlan(BaseModel):
         return found
 
 
+def head_weights(model: onnx.ModelProto) -> set[str]:
+    """Names of the head's nodes that have weights."""
+    named = {node.name: node for node in model.graph.node}
+    return {name for name in find_head(model) if named[name].op_type in _WEIGHT_OPS}
+
+
 def find_head(model: onnx.ModelProto) -> set[str]:
     """Names of the nodes from each output back to, and with, the first layer that has weights.
 

@@ -5,18 +5,21 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engines.errors import ManifestError
+from engines.errors import BuildError, ManifestError
 from engines.golden import GoldenSet
 from engines.loaded import LoadedEngine, MakeDecoder
-from engines.manifest import EngineManifest, load_manifest, manifest_yaml
+from engines.manifest import EngineManifest, PrecisionSpec, load_manifest, manifest_yaml
 from engines.onnx_cpu import load_cpu_engine
 from engines.store.entry import Draft, Measured, Sources, Target, content_key, sha256, this_machine
 from engines.store.folder import MANIFEST, EngineStore, Stored
 from engines.timing import times_ms
+
+if TYPE_CHECKING:
+    from engines.tensorrt.layers import HeadPrecision
 
 Say = Callable[[str, float], None]
 
@@ -64,8 +67,7 @@ def offer_tensorrt(
 ) -> Stored:
     """Builds under the lock of its key, loads what came out, measures and signs it; what is active goes on serving.
 
-    Raises StoreError, BuildError,
-    RunError, DeviceError, ManifestError.
+    Raises StoreError, BuildError, RunError, DeviceError, ManifestError.
     """
     from engines.tensorrt.gpu import load_gpu_engine
 
@@ -78,18 +80,36 @@ def offer_tensorrt(
             update={
                 "file": "model.engine",
                 "sha256": sha256(engine),
-                "precision": model.precision.model_copy(update={"scheme": "tensorrt", "head": "float16"}),
+                "precision": PrecisionSpec(scheme="tensorrt", head="unknown"),
             }
         )
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / manifest.file).write_bytes(engine)
             placed = manifest.model_copy(update={"folder": Path(folder)})
             host_code = bool(recipe.options.get("version_compatible", False))
-            measured = measure(load_gpu_engine(placed, offer.decoder, host_code=host_code), offer, say)
+            loaded = load_gpu_engine(placed, offer.decoder, host_code=host_code)
+            measured = measure(loaded, offer, say)
+        chosen = PrecisionSpec(scheme="tensorrt", head=head_of(loaded, recipe.artifact))
+        manifest = manifest.model_copy(update={"precision": chosen})
         draft = _draft(manifest, sources, target, recipe.options, measured).model_copy(
             update={"notes": notes}
         )
         return store.add(draft, {MANIFEST: manifest_yaml(manifest).encode(), manifest.file: engine}, signer)
+
+
+def head_of(engine: LoadedEngine, artifact: bytes) -> "HeadPrecision":
+    """As the built engine says, whatever was asked for."""
+    import onnx
+
+    from engines.precision import head_weights
+    from engines.tensorrt.layers import head_precision, read_layers
+
+    information = getattr(engine.gpu, "information", None)
+    try:
+        layers = read_layers(information()) if information else ()
+    except BuildError:
+        return "unknown"
+    return head_precision(layers, head_weights(onnx.load_model_from_string(artifact)))
 
 
 def measure(engine: LoadedEngine, offer: Offer, say: Say) -> Measured:

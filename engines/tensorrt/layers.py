@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from engines.errors import BuildError
 from engines.precision import Precision
@@ -67,6 +68,18 @@ def not_honoured(layers: tuple[Layer, ...], planned: Mapping[str, Precision]) ->
         elif layer.reads in _HIGHER and _HIGHER[layer.reads] != _HIGHER[wanted]:
             said.append(f"{node}: planned {wanted}, layer '{layer.name}' computes in {layer.reads}")
     return said
+
+
+HeadPrecision = Literal["float32", "float16", "int8", "mixed", "unknown"]
+_HEAD_NAMES: Mapping[str, HeadPrecision] = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
+
+
+def head_precision(layers: Sequence[Layer], head: Collection[str]) -> HeadPrecision:
+    """What the layers that hold the nodes ``head`` compute in; ``unknown``: TensorRT names none of them."""
+    found = {_HEAD_NAMES.get(layer.reads, "unknown") for layer in layers if set(layer.nodes) & set(head)}
+    if len(found) > 1:
+        return "mixed"
+    return found.pop() if found else "unknown"
 
 
 def _format(tensors: list[dict[str, object]]) -> str:

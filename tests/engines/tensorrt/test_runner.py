@@ -10,9 +10,12 @@ from double import VERSIONS
 from scenes import ENGINE, SHAPES, HostMemory, make_runner_double
 
 from engines.errors import BuildError, DeviceError, RunError
+from engines.loaded import LoadedEngine
+from engines.store.offer import head_of
 from engines.tensorrt.driver import driver_version, find_device, jetpack_release
-from engines.tensorrt.layers import not_honoured, read_layers
+from engines.tensorrt.layers import head_precision, not_honoured, read_layers
 from engines.tensorrt.runner import TensorRtEngine
+from tests.engines.small_net import small_net
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -116,6 +119,24 @@ def test_a_plan_that_was_not_honoured_is_seen() -> None:
         "/layer2/Conv: planned int8, layer '__myl_Conv_myl0_3' computes in fp16",
         "/fc/Gemm: planned fp16, no layer names it",
     ]
+
+
+def test_the_head_of_a_built_engine_is_what_the_engine_says() -> None:
+    layers = read_layers(INFORMATION)
+    assert head_precision(layers, {"/layer2/Conv"}) == "float16"
+    assert head_precision(layers, {"/conv1/Conv"}) == "int8"
+    assert head_precision(layers, {"/conv1/Conv", "/layer2/Conv"}) == "mixed"
+    assert head_precision(layers, {"/fc/Gemm"}) == "unknown"
+
+
+def test_the_manifest_gets_the_precision_of_the_head_that_was_built() -> None:
+    named = INFORMATION.replace("/layer2/Conv", "fc")
+    image, scores = np.zeros((1, 3, 8, 8), np.float32), np.zeros((1, 4), np.float32)
+    artifact = small_net().SerializeToString()
+    for said, expected in ((named, "float16"), (INFORMATION, "unknown"), ("{}", "unknown")):
+        double = make_runner_double("10.3.0", information=said)
+        gpu = TensorRtEngine(double.module, ENGINE, HostMemory())
+        assert head_of(LoadedEngine(None, image, scores, gpu.run, gpu=gpu), artifact) == expected
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"Layers": ["only a name"]}'])
