@@ -107,8 +107,11 @@ class HostMemory:
 
 
 def make_runner_double(version: str, **given: Any) -> Double:
-    """An engine with one input and one output; a run copies the sum of the input into the output."""
-    double = Double(version)
+    """An engine with one input and one output; a run copies the sum of the input into the output.
+
+    ``double``: one that has other behaviours already.
+    """
+    double: Double = given.get("double") or Double(version)
     trt = double.module
     names = given.get("names", ["picture", "scores"])
     addresses: dict[str, int] = {}
@@ -140,7 +143,7 @@ def make_runner_double(version: str, **given: Any) -> Double:
         addresses[name] = address
         return not given.get("refuses_address")
 
-    double.behaviours = {
+    double.behaviours |= {
         "Runtime.deserialize_cuda_engine": load,
         "ICudaEngine.create_execution_context": lambda e, *_: (
             None if given.get("no_context") else double.make("IExecutionContext")

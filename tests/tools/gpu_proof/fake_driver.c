@@ -1,0 +1,35 @@
+/* As much of NVIDIA's driver as the native loop calls. A launch runs what a test hands over. */
+#include <stddef.h>
+
+void (*on_begin)(void) = NULL;
+void (*on_end)(void) = NULL;
+int (*on_launch)(void) = NULL;
+
+int cuCtxSetCurrent(void* context) { return context == NULL ? 201 : 0; }
+int cuGraphLaunch(void* executable, void* stream) { return executable == NULL || stream == NULL ? 1 : on_launch(); }
+int cuEventRecord(void* event, void* stream) { return event == NULL || stream == NULL; }
+int cuEventQuery(void* event) { return event == NULL; }
+int cuEventCreate(void** event, unsigned flags) {
+  *event = (void*)1;
+  return flags != 2;
+}
+int cuEventDestroy_v2(void* event) { return event == NULL; }
+int cuStreamBeginCapture_v2(void* stream, int mode) {
+  on_begin();
+  return stream == NULL || mode != 1;
+}
+int cuStreamEndCapture(void* stream, void** graph) {
+  on_end();
+  *graph = (void*)2;
+  return stream == NULL;
+}
+int cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long long flags) {
+  *executable = (void*)3;
+  return graph == NULL || flags != 0;
+}
+int cuGraphDestroy(void* graph) { return graph == NULL; }
+int cuGraphExecDestroy(void* executable) { return executable == NULL; }
+int cuGetErrorString(int error, const char** text) {
+  *text = "what a test wanted";
+  return error == 0;
+}

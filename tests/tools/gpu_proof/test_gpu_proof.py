@@ -1,0 +1,251 @@
+"""The proof itself, without a GPU: its CPU steps are real, its device steps run against a driver that only keeps books.
+
+What is shown here is that the commands reach the driver in the right order with the right addresses, never that a GPU
+does what they say.
+"""
+
+import ctypes
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge import _core
+from edge._core import PixelFormat
+from engines.cuda import preprocess as gpu_preprocess
+from engines.cuda.preprocess import read_stats
+from engines.parity import outputs
+from engines.tensorrt.driver import Device
+from tests.engines.small_net import save, small_net
+from tools.gpu_proof import __main__ as proof
+from tools.gpu_proof import device as on_gpu
+from tools.gpu_proof.outcome import Figure, NotHereError, Step, percentiles_us, run_step
+from tools.gpu_proof.prepare import FRAME, Artifact
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "engines" / "tensorrt"))
+from double import VERSIONS
+from scenes import make_builder_double, make_runner_double
+
+DEVICE = Device("a GPU of a test", "8.7", "1", "12.6", 8192, True)
+
+
+class Buffer:
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
+        self.host = np.zeros(shape, dtype)
+        self.device = self.host.ctypes.data
+
+
+class Memory:
+    """Ordinary memory; ``handle`` is what kernels must be given as their stream."""
+
+    context, stream, handle = 11, 7, object()
+
+    def __init__(self) -> None:
+        self.uploaded: list[np.ndarray] = []
+
+    def attach(self) -> None:
+        """Nothing to do."""
+
+    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Buffer:
+        return Buffer(shape, dtype)
+
+    def upload(self, content: bytes) -> int:
+        self.uploaded.append(np.frombuffer(content, np.uint8).copy())
+        return int(self.uploaded[-1].ctypes.data)
+
+    def synchronize(self, timeout_s: float) -> bool:
+        return True
+
+
+class Cuda:
+    """``pycuda.driver``: a kernel runs when it is called and, if it was captured, at every launch."""
+
+    def __init__(self, library: Path) -> None:
+        self._captured: list[Callable[[], None]] | None = None
+        self._graph: list[Callable[[], None]] = []
+        self.fails = False
+        driver = ctypes.CDLL(str(library))
+        self._callbacks = [ctypes.CFUNCTYPE(None)(self._begin), ctypes.CFUNCTYPE(None)(self._end)]
+        self._callbacks.append(ctypes.CFUNCTYPE(ctypes.c_int)(self._launch))
+        for name, callback in zip(("on_begin", "on_end", "on_launch"), self._callbacks, strict=True):
+            ctypes.c_void_p.in_dll(driver, name).value = ctypes.cast(callback, ctypes.c_void_p).value
+
+    def _begin(self) -> None:
+        self._captured = []
+
+    def _end(self) -> None:
+        assert self._captured is not None
+        self._graph, self._captured = self._captured, None
+
+    def _launch(self) -> int:
+        for kernel in self._graph:
+            kernel()
+        return 999 if self.fails else 0
+
+    def module_from_buffer(self, ptx: bytes) -> "Cuda":
+        assert ptx == b"ptx for 8.7"
+        return self
+
+    def get_function(self, name: str) -> Callable[..., None]:
+        kernels = {"edge_reset": self._reset, "edge_preprocess": self._preprocess}
+
+        def call(*arguments: np.uint64, block: Any, grid: Any, stream: Any) -> None:
+            assert stream is Memory.handle
+            assert all(isinstance(argument, np.uint64) for argument in arguments)
+            addresses = [int(argument) for argument in arguments]
+            if name == "edge_preprocess":
+                assert (grid[0] * block[0], grid[1] * block[1]) == (224, 224)
+            if self._captured is not None:
+                self._captured.append(lambda: kernels[name](*addresses))
+            else:
+                kernels[name](*addresses)
+
+        return call
+
+    @staticmethod
+    def _reset(stats: int) -> None:
+        ctypes.memset(stats, 0, 16)
+
+    @staticmethod
+    def _preprocess(tables: int, frame: int, out: int, stats: int) -> None:
+        width, height, channels, mosaic, samples = (ctypes.c_int * 5).from_address(tables)
+        pixels, stride = (ctypes.c_uint64 * 2).from_address(frame)
+        if not pixels:
+            return
+        kinds = {(1, 1): PixelFormat.BAYER_RG8, (0, 1): PixelFormat.MONO8, (0, 3): PixelFormat.BGR8}
+        shown = np.ctypeslib.as_array((ctypes.c_uint8 * (stride * FRAME[1])).from_address(pixels))
+        made = np.ctypeslib.as_array((ctypes.c_float * (width * height * channels)).from_address(out))
+        place = (*FRAME, stride, kinds[mosaic, samples])
+        said = _core.cuda_preprocess_on_cpu(
+            on_gpu.grey_preprocess(), shown, *place, made.reshape(1, channels, height, width)
+        )
+        (ctypes.c_uint64 * 2).from_address(stats)[0] = round(said.mean * 256 * width * height)
+
+
+@pytest.fixture(name="library", scope="module")
+def _library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc to make the driver's double")
+    library, source = (
+        tmp_path_factory.mktemp("driver") / "libfake.so",
+        Path(__file__).parent / "fake_driver.c",
+    )
+    subprocess.run(["gcc", "-shared", "-fPIC", "-Wall", "-Werror", source, "-o", library], check=True)
+    return library
+
+
+@pytest.fixture(name="gpu")
+def _gpu(library: Path, monkeypatch: pytest.MonkeyPatch) -> on_gpu.Gpu:
+    for name in ("_LAUNCHES", "_RUNS", "_WARM_UP"):
+        monkeypatch.setattr(on_gpu, name, 3)
+    monkeypatch.setattr(gpu_preprocess, "compile_ptx", lambda _source, _name, sm: f"ptx for {sm}".encode())
+    return on_gpu.Gpu(DEVICE, Cuda(library), Memory(), str(library))
+
+
+def values(figures: Any) -> dict[str, Figure]:
+    return {figure.name: figure for figure in figures}
+
+
+def test_launches_are_captured_timed_and_repeated_beside_python(gpu: on_gpu.Gpu) -> None:
+    found = values(on_gpu.launches(gpu))
+    assert set(found) >= {"p99, µs", "turns of the Python thread meanwhile"}
+    gpu.cuda.fails = True
+    with pytest.raises(RuntimeError, match="3 of 3 launches failed or were late"):
+        on_gpu.launches(gpu)
+
+
+def test_the_kernel_finds_its_frame_at_every_launch(gpu: on_gpu.Gpu) -> None:
+    found = values(on_gpu.preprocess(gpu))
+    assert all(figure.reached for name, figure in found.items() if name.endswith("apart"))
+    assert sum(name.endswith("grey levels apart") for name in found) == 3
+
+
+def test_a_kernel_that_does_nothing_is_seen(gpu: on_gpu.Gpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cuda, "_preprocess", lambda *_: None)
+    found = values(on_gpu.preprocess(gpu))
+    assert not any(figure.reached for name, figure in found.items() if name.endswith("apart"))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_variant_of_a_release_is_built_compared_and_timed(version: str, gpu: on_gpu.Gpu) -> None:
+    net = small_net((1, 3, 8, 8)).SerializeToString()
+    pictures = [np.full((1, 3, 8, 8), 0.1, np.float32)]
+    expected = np.array([[0.1 * 192, 0, 0, 0]], np.float32)
+    double = make_builder_double(version)
+    trt = make_runner_double(version, double=double).module
+    cache = "TRT-8502-EntropyCalibration2\nx: 3f800000\n"
+    artifact = Artifact("small", net, quantised_net(), cache, pictures, expected, trained=True)
+    found = values(on_gpu.tensorrt(gpu, trt, artifact))
+    built = {name.removeprefix("small, ").split(":")[0] for name in found if "cosine" in name}
+    flags = {"fp16", "int8, cache"} if int(version.split(".")[0]) < 11 else set()
+    assert built == {"fp32", "int8, Q/DQ"} | flags
+    assert all(figure.reached for name, figure in found.items() if "cosine" in name)
+    assert found["small: INT8 faster than FP32"].reached is False  # a double is as fast in every precision
+
+
+def quantised_net() -> bytes:
+    import tempfile
+
+    from engines.graph import load_simplified
+    from engines.precision import PrecisionPlan
+    from engines.qdq import tensorrt_qdq
+    from engines.scales import observe
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = load_simplified(save(small_net((1, 3, 8, 8)), Path(folder) / "m.onnx"))
+    pictures = [np.random.default_rng(1).normal(size=(1, 3, 8, 8)).astype(np.float32)]
+    scales = observe(model, pictures, _core.CalibrationHistogram).scales("minmax")
+    made = tensorrt_qdq(model, PrecisionPlan().resolve(model), scales)
+    assert np.isfinite(outputs(made, pictures)).all()
+    return bytes(made.SerializeToString())
+
+
+def test_without_a_gpu_the_rest_is_shown_and_the_gap_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_driver() -> Device:
+        raise proof.DeviceError("no libcuda on this machine")
+
+    monkeypatch.setattr(proof, "find_device", no_driver)
+    model, out = save(small_net(classes=6), tmp_path / "m.onnx"), tmp_path / "proof.json"
+    with pytest.raises(SystemExit) as ended:
+        proof.main(["--model", str(model), "--pictures", "24", "--out", str(out)])
+    assert ended.value.code == 0
+    steps = {step["name"]: step for step in json.loads(out.read_text())["steps"]}
+    assert steps["kernel, as C++"]["state"] == steps["artifacts"]["state"] == "shown"
+    for name in ("driver", "launches", "kernel, on the GPU", "torch", "TensorRT"):
+        assert (steps[name]["state"], steps[name]["why"]) == ("not shown", "no libcuda on this machine")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Not proven by this run" in said
+    assert "native code launches CUDA graphs without the GIL" in said
+    assert "a Jetson" in said
+
+
+def test_a_step_ends_in_one_of_three_ways() -> None:
+    def ends(run: Callable[[], Any], deadline: float = 1e18) -> tuple[str, str]:
+        outcome = run_step(Step("s", "c", run), deadline)
+        return outcome.state, outcome.why
+
+    def missing() -> list[Figure]:
+        raise NotHereError("no torch")
+
+    def broken() -> list[Figure]:
+        raise ValueError("odd")
+
+    assert ends(lambda: [Figure("a", "1", "≤ 2", True)]) == ("shown", "")
+    assert ends(lambda: [Figure("a", "3", "≤ 2", False)]) == ("failed", "missed: a")
+    assert ends(missing) == ("not shown", "no torch")
+    assert ends(broken) == ("failed", "ValueError: odd")
+    assert ends(broken, deadline=0)[0] == "not shown"
+
+
+def test_times_and_brightness_are_read_from_what_the_gpu_leaves() -> None:
+    assert percentiles_us(list(range(1000, 101_000, 1000))) == (51.0, 100.0, 100.0)
+    words = np.array([100 * 256 * 50, (7 << 32) | 5], np.uint64)
+    assert read_stats(words, 50) == (100.0, 0.1, 0.14)

@@ -1,0 +1,1 @@
+"""One command that shows on a machine with an NVIDIA GPU what cannot be shown without one."""
