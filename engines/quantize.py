@@ -19,6 +19,10 @@ CPU_PLAN = PrecisionPlan(calibration="minmax")
 """What the trainers ship for ONNX Runtime."""
 
 
+GRAPHS = ("qdq", "u8s8")
+"""Fields of ``Int8Graphs``."""
+
+
 @dataclass(frozen=True)
 class Int8Graphs:
     """The same decisions in two dialects."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from edge._core import CalibrationHistogram
@@ -13,7 +14,7 @@ from engines.entropy import METHODS, Method
 from engines.judge import Answers, Drop, Judge
 from engines.parity import Parity, compare, outputs
 from engines.precision import PrecisionPlan
-from engines.qdq import tensorrt_qdq
+from engines.quantize import GRAPHS, int8_graphs
 from engines.scales import Observed, observe
 from tools.quantise.data import Candidates, Say, Sets, all_of
 from tools.quantise.subject import Subject, float_answers
@@ -48,6 +49,8 @@ class Tried:
     """One method on the pictures that plans are chosen by."""
 
     method: Method
+    graph: str
+    """Of the two INT8 graphs the one that loses more; what follows is its."""
     drop: Drop
     parity: Parity
 
@@ -100,13 +103,21 @@ def choice_exam(subject: Subject, data: Sets, count: int, seed: int, say: Say) -
 def compare_methods(
     subject: Subject, plan: PrecisionPlan, observed: Observed, exam: Exam, say: Say
 ) -> list[Tried]:
-    """Every method by the Q/DQ graph that it makes; the best first: fewest lost pictures, then the higher cosine."""
-    precision = plan.resolve(subject.model)
-    before, tried = exam.judge.right(exam.reference), []
+    """Every method by the worse of the two graphs that it makes; the best first: fewest lost pictures, then cosine."""
+    tried = []
     for index, method in enumerate(METHODS):
-        graph = tensorrt_qdq(subject.model, precision, observed.scales(method))
-        answers = outputs(graph, exam.inputs)
-        drop = Drop.between(before, exam.judge.right(answers))
-        tried.append(Tried(method, drop, compare(exam.reference, answers)))
+        graphs = int8_graphs(subject.model, plan, observed.scales(method))
+        both = [_try(method, name, getattr(graphs, name), exam) for name in GRAPHS]
+        tried.append(max(both, key=_badness))
         say("compare methods", (index + 1) / len(METHODS))
-    return sorted(tried, key=lambda item: (item.drop.points, -item.parity.cosine))
+    return sorted(tried, key=_badness)
+
+
+def _try(method: Method, name: str, graph: onnx.ModelProto, exam: Exam) -> Tried:
+    answers = outputs(graph, exam.inputs)
+    before, after = exam.judge.right(exam.reference), exam.judge.right(answers)
+    return Tried(method, name, Drop.between(before, after), compare(exam.reference, answers))
+
+
+def _badness(tried: Tried) -> tuple[float, float]:
+    return tried.drop.points, -tried.parity.cosine

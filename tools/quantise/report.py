@@ -15,13 +15,12 @@ from engines.calibration_set import Coverage
 from engines.judge import Drop, Measure
 from engines.parity import Parity, compare, outputs
 from engines.precision import PrecisionPlan
-from engines.quantize import Int8Graphs, int8_graphs
+from engines.quantize import GRAPHS, Int8Graphs, int8_graphs
 from tools.quantise.calibrate import Calibrated, Exam, Tried
 from tools.quantise.subject import Subject
 
 EV_EDGES = (-2.01, -1.0, -0.5, 0.5, 1.0, 2.01)
 _RUNS, _WARM_UP = 60, 6
-GRAPHS = ("qdq", "u8s8")
 
 
 @dataclass(frozen=True)

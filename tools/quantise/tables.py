@@ -17,11 +17,12 @@ def tell_methods(tried: Sequence[Tried]) -> None:
     """The best first."""
     if not tried:
         return
-    table = Table("method", "drop, points (95 %)", "cosine", "max |difference|", "label flips")
+    table = Table("method", "worse graph", "drop, points (95 %)", "cosine", "max |difference|", "label flips")
     for item in tried:
         found = item.parity
         table.add_row(
             item.method,
+            item.graph,
             drop_text(item.drop),
             f"{found.cosine:.5f}",
             f"{found.max_abs:.4g}",
