@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge import _core
-from edge._core import CudaGraph, PixelFormat
+from edge._core import CudaGraph, PixelFormat, Preprocess
 from engines.cuda.preprocess import GpuPreprocess
 from engines.parity import compare
 from engines.tensorrt.builder import build
@@ -20,6 +20,7 @@ from tools.gpu_proof.outcome import Figure, NotHereError, percentiles_us
 from tools.gpu_proof.prepare import FORMATS, FRAME, KERNEL, Artifact, frame, grey_preprocess
 
 _LAUNCHES, _RUNS, _WARM_UP, _TIMEOUT_NS = 5000, 500, 50, 250_000_000
+_WHOLE, _BAYER = "int8, Q/DQ", PixelFormat.BAYER_RG8
 OVERHEAD_US, INT8_GAIN, COSINE = 20.0, 2.1, 0.99
 
 
@@ -58,9 +59,11 @@ def open_gpu(device: Device) -> Gpu:
     return Gpu(device, primary_context(), PinnedMemory())
 
 
-def kernel(gpu: Gpu, pixel_format: PixelFormat, out: int) -> GpuPreprocess:
+def kernel(
+    gpu: Gpu, pixel_format: PixelFormat, out: int, preprocess: Preprocess | None = None
+) -> GpuPreprocess:
     """Ready for frames of ``FRAME``."""
-    preprocess = grey_preprocess()
+    preprocess = preprocess or grey_preprocess()
     stride = FRAME[0] * FORMATS[pixel_format]
     tables = _core.cuda_tables(preprocess, *FRAME, stride, pixel_format)
     source = KERNEL.read_text()
@@ -160,7 +163,7 @@ def variants(trt: Any, artifact: Artifact) -> list[Variant]:
     found = [Variant("fp32", artifact.float_model, options("fp32"))]
     if hasattr(trt.BuilderFlag, "FP16"):
         found.append(Variant("fp16", artifact.float_model, options("fp16")))
-    found.append(Variant("int8, Q/DQ", artifact.qdq, options("plan")))
+    found.append(Variant(_WHOLE, artifact.qdq, options("plan")))
     if has_calibrators(trt):
         found.append(Variant("int8, cache", artifact.float_model, options("plan"), artifact.cache.encode()))
     return found
@@ -192,13 +195,42 @@ def tensorrt(gpu: Gpu, trt: Any, artifact: Artifact) -> list[Figure]:
             Figure(f"{title}, µs: p50, p99, max", f"{p50:.0f}, {p99:.0f}, {most:.0f}"),
             *(Figure(f"{title}: note", note) for note in built.notes),
         ]
-    gain = p50s["fp32"] / p50s["int8, Q/DQ"]
+        if variant.name == _WHOLE:
+            figures += whole_path(gpu, engine, title)
+    gain = p50s["fp32"] / p50s[_WHOLE]
     figures.append(
         Figure(
             f"{artifact.name}: INT8 faster than FP32", f"{gain:.2f} ×", f"≥ {INT8_GAIN}", gain >= INT8_GAIN
         )
     )
     return figures
+
+
+def whole_path(gpu: Gpu, engine: TensorRtEngine, title: str) -> list[Figure]:
+    """Frame in mapped memory → kernel → inference → scores in mapped memory, captured as one graph."""
+    _, channels, height, width = engine.input.shape
+    preprocess, pixels = Preprocess(out_width=width, out_height=height, channels=channels), frame(_BAYER)
+    preprocess.into(pixels.reshape(-1), *FRAME, pixels.shape[1], _BAYER, engine.input)
+    engine.run()
+    expected = engine.output.reshape(1, -1).copy()
+    shown = gpu.memory.allocate(pixels.shape, np.uint8)
+    shown.host[:] = pixels
+    step = kernel(gpu, _BAYER, engine.bindings[0].buffer.device, preprocess)
+    step.show(shown.device, pixels.shape[1])
+
+    def enqueue() -> None:
+        step.enqueue()
+        engine.enqueue()
+
+    graph = gpu.capture(enqueue)
+    graph.time_runs(_WARM_UP)
+    engine.input[:] = engine.output[:] = 0
+    p50, p99, most = percentiles_us(graph.time_runs(_RUNS))
+    cosine = compare(expected, engine.output.reshape(1, -1)).cosine
+    return [
+        Figure(f"{title}, frame to scores, µs: p50, p99, max", f"{p50:.0f}, {p99:.0f}, {most:.0f}"),
+        Figure(f"{title}, frame to scores: cosine", f"{cosine:.5f}", "≥ 0.999", cosine >= 0.999),
+    ]
 
 
 class _BusyPython:
