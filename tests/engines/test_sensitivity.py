@@ -49,6 +49,22 @@ def test_the_layer_that_suffers_is_found_and_lifted(model):
     assert propose(model, base, scales, layers, exam=wanted).plan.resolve(model)["stem"] == "int8"
 
 
+def test_a_group_must_be_right_for_itself(model):
+    """Two of ten dark pictures lost is 2 points of a hundred, and too much for the dark ones."""
+    reference = np.tile(np.array([[1.0, 0.0]], np.float32), (100, 1))
+    judge, dark = Judge("agreement", np.zeros(100, np.int64), reference), np.arange(100) < 10
+    answers = reference.copy()
+    answers[:2] = [0.0, 1.0]
+    whole = Exam([], judge, 2.0)
+    assert whole.excess(whole.drops(answers)) == 0
+    split = Exam([], judge, 2.0, {"dark": dark, "nobody": np.zeros(100, bool)})
+    drops = split.drops(answers)
+    assert drops["dark"].points == 20
+    assert split.excess(drops) == pytest.approx(20 - 10.05)
+    answers[1] = [1.0, 0.0]
+    assert split.excess(split.drops(answers)) == 0  # a single picture proves nothing
+
+
 def test_a_lifted_layer_is_named_exactly(model):
     for node in model.graph.node:
         if node.name == "block":

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edge.errors import EdgeError
-from engines.calibration_set import EXPOSURE_SHARE
+from engines.calibration_set import BANDS, EXPOSURE_SHARE, band_of
 from engines.console import console, progress
 from engines.entropy import METHODS
 from engines.errors import CalibrationError, EnginesError
@@ -64,7 +64,12 @@ def _parser() -> ArgumentParser:
         else:
             command.add_argument("--out", type=Path, required=True, help="folder of what is made")
         if name == "plan":
-            command.add_argument("--max-drop", type=float, default=0.3, help="points that the plan may cost")
+            command.add_argument(
+                "--max-drop",
+                type=float,
+                default=0.3,
+                help="points it may cost; so too of the wrongly exposed",
+            )
             command.add_argument(
                 "--layer-pictures", type=int, default=32, help="that every layer is asked about"
             )
@@ -87,7 +92,7 @@ def _add_common(parser: ArgumentParser) -> None:
     add("--resize", choices=("area", "bilinear"), default="area")
     add("--pictures", type=_count, default=500, help="of the calibration set")
     add("--exposure-share", type=_share, default=EXPOSURE_SHARE, help="of it, exposed wrongly")
-    add("--choice-pictures", type=_count, default=400, help="that methods and plans are chosen by")
+    add("--choice-pictures", type=_count, default=800, help="that methods and plans are chosen by")
     add("--exam-pictures", type=_count, default=2000, help="at most, of the report")
     add("--seed", type=int, default=1)
 
@@ -122,7 +127,9 @@ def plan(options: Namespace, say: Say) -> None:
         raise CalibrationError(
             f"{options.model}: no convolution with constant weights; there is nothing to quantise"
         )
-    wanted = PlanExam(exam.inputs, exam.judge, options.max_drop)
+    bands = band_of(exam.pictures.exposure_ev)
+    groups = {f"{band}exposed": bands == index for index, band in enumerate(BANDS) if band != "usual"}
+    wanted = PlanExam(exam.inputs, exam.judge, options.max_drop, groups)
     proposal = propose(subject.model, base, scales, layers, exam=wanted, say=say)
     options.out.mkdir(parents=True, exist_ok=True)
     draw_plan(

@@ -38,10 +38,12 @@ def tell_plan(proposal: Proposal, measure: Measure) -> None:
         kept = "fp16" if place < proposal.chosen.lifted else "int8"
         layers.add_row(layer.name, "×".join(map(str, layer.kernel)), f"{layer.sqnr_db:.1f}", kept)
     console.print(layers)
-    steps = Table("layers kept at FP16", f"drop of {measure}, points (95 %)")
+    groups = list(proposal.chosen.groups)
+    steps = Table("layers kept at FP16", f"drop of {measure}, points (95 %)", *groups)
     for step in proposal.steps:
         chosen = " ←" if step == proposal.chosen else ""
-        steps.add_row(f"{step.lifted} of {len(proposal.layers)}{chosen}", drop_text(step.drop))
+        own = (f"{step.groups[name].points:+.2f}" for name in groups)
+        steps.add_row(f"{step.lifted} of {len(proposal.layers)}{chosen}", drop_text(step.drop), *own)
     console.print(steps)
     if not proposal.reached:
         console.print(
