@@ -35,6 +35,12 @@ class Judge:
         wanted = self.labels if self.measure == "accuracy" else self.decode(self.reference).argmax(axis=1)
         return np.asarray(finite & (found == wanted), np.bool_)
 
+    def flips(self, answers: Answers) -> int:
+        """Pictures whose highest score is another one than the float graph's; 0 where outputs are no scores."""
+        if self.measure == "fidelity":
+            return 0
+        return int((self.decode(answers).argmax(axis=1) != self.decode(self.reference).argmax(axis=1)).sum())
+
 
 def cosines(expected: Answers, found: Answers) -> NDArray[np.float32]:
     """Per picture."""

@@ -119,3 +119,5 @@ def test_what_counts_as_right():
     assert Judge("fidelity", labels, reference).right(turned).tolist() == [True, False]
     swapped = Judge("accuracy", labels, reference, lambda a: a[:, ::-1])
     assert swapped.right(reference).tolist() == [False, True]
+    assert swapped.flips(turned) == Judge("agreement", labels, reference).flips(turned) == 1
+    assert Judge("fidelity", labels, reference).flips(turned) == 0

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -116,7 +116,12 @@ def compare_methods(
 def _try(method: Method, name: str, graph: onnx.ModelProto, exam: Exam) -> Tried:
     answers = outputs(graph, exam.inputs)
     before, after = exam.judge.right(exam.reference), exam.judge.right(answers)
-    return Tried(method, name, Drop.between(before, after), compare(exam.reference, answers))
+    return Tried(method, name, Drop.between(before, after), parity_of(exam.judge, answers))
+
+
+def parity_of(judge: Judge, answers: Answers) -> Parity:
+    """Of the outputs; flips are of the scores that a detector's decoder makes of them."""
+    return replace(compare(judge.reference, answers), label_flips=judge.flips(answers))
 
 
 def _badness(tried: Tried) -> tuple[float, float]:

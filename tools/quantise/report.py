@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from engines.calibration_set import Coverage
 from engines.judge import Drop, Measure
-from engines.parity import Parity, compare, outputs
+from engines.parity import Parity, outputs
 from engines.precision import PrecisionPlan
 from engines.quantize import GRAPHS, Int8Graphs, int8_graphs
-from tools.quantise.calibrate import Calibrated, Exam, Tried
+from tools.quantise.calibrate import Calibrated, Exam, Tried, parity_of
 from tools.quantise.subject import Subject
 
 EV_EDGES = (-2.01, -1.0, -0.5, 0.5, 1.0, 2.01)
@@ -90,7 +90,7 @@ def make_report(
     worse = min(GRAPHS, key=lambda name: right[name].mean())
     without = judge.right(outputs(getattr(plain, worse), exam.inputs))
     drop, gain = Drop.between(before, right[worse]), Drop.between(right[worse], without)
-    parity_of = {name: compare(exam.reference, found) for name, found in answers.items()}
+    parities = {name: parity_of(judge, found) for name, found in answers.items()}
     latency = latencies_ms([subject.model, graphs.u8s8], exam.inputs[0])
     report = Report(
         model=subject.path.name,
@@ -109,8 +109,8 @@ def make_report(
         exposure_samples_help=gain.low > 0,
         graphs={name: float(found.mean()) for name, found in right.items()},
         by_exposure=by_exposure(exam.pictures.exposure_ev, before, right[worse], without),
-        parity=parity_of[worse],
-        parity_of=parity_of,
+        parity=parities[worse],
+        parity_of=parities,
         u8s8_speedup=latency[0] / latency[1],
         latency_ms={"fp32": latency[0], "u8s8": latency[1]},
         calibration_seconds=seconds,
