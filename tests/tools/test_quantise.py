@@ -17,6 +17,7 @@ from engines.precision import load_plan
 from engines.scales import Scales, parse_cache
 from tests.engines.small_net import save, small_net
 from tools.quantise.__main__ import main
+from tools.quantise.data import manifest_sets
 
 SIDE = 48
 SMALL = ["--pictures", "30", "--choice-pictures", "24", "--exam-pictures", "40", "--normalise", "unit"]
@@ -194,6 +195,22 @@ def test_a_missing_class_and_a_broken_picture_are_refused(
         [*arguments, str(pictures), "--pictures", "80"], out
     )
     assert "cannot be read" in refused([*arguments, str(tmp_path / "no.csv")], out)
+
+
+def test_a_real_sweep_is_measured_and_a_set_without_one_is_left_at_zero(
+    pictures: Path, tmp_path: Path
+) -> None:
+    rows = [("path", "class", "split", "exposure")]
+    for split in ("train", "val", "test"):
+        for step, grey in (("1", 50), ("2", 100), ("3", 200)):
+            name = f"{split}{step}.png"
+            cv2.imwrite(str(tmp_path / name), np.full((8, 8), grey, np.uint8))
+            rows.append((name, "part", split, step))
+    path = tmp_path / "sweep.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    assert manifest_sets(path, "", None, 3).calibration.exposure_ev.tolist() == [-1.0, 0.0, 1.0]
+    assert not manifest_sets(pictures, "", None, 30).calibration.exposure_ev.any()
 
 
 def test_bad_options_end_at_once(model: Path, pictures: Path, tmp_path: Path) -> None:
