@@ -47,6 +47,8 @@ class BeltWatch:
         self._impossible = 0
         if gap_ns > LONG_GAP_NS:
             self._window.clear()
+            if self.doubt is Doubt.SILENT:
+                self.doubt = Doubt.NONE
             self._standing(after_m_per_s, stamp_ns)
             return self.doubt
         told_mm = (before_m_per_s + after_m_per_s) / 2 * gap_ns * 1e-6

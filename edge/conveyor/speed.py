@@ -98,6 +98,11 @@ class EncoderBelt:
         return self._watch.doubt
 
     @property
+    def read_ns(self) -> int:
+        """When the last reading was taken; before the first: when this began."""
+        return self._stamp_ns
+
+    @property
     def slack_mm(self) -> float:
         """What an answer that took its time leaves open, at the speed of now."""
         return self.speed_m_per_s * MM_PER_NS * self._slack_ns

@@ -182,11 +182,13 @@ class ShiftRegister:
         """The lease: the belt travel up to which the coil may stay off for all that is known or can still come.
 
         ``now_ns`` is when the coil was last as it must be: a part whose pulse has begun by then is left out, for it the
-        coil is on already.
+        coil is on already. In doubt it ends where the belt has certainly been.
         """
+        if self._belt.doubt is not Doubt.NONE:
+            return self._belt.certain_mm(now_ns)
         here_mm, centre_mm = self._belt.position_mm(now_ns), self._at(self._nozzle, now_ns)
         slack_mm = self._belt.slack_mm
-        if self._belt.doubt is not Doubt.NONE or centre_mm - slack_mm <= self._blind_until_mm:
+        if centre_mm - slack_mm <= self._blind_until_mm:
             return here_mm
         half_mm = self._nozzle.pulse_mm / 2
         # What has not passed the sensor yet cannot be here before the whole way is gone.

@@ -40,6 +40,8 @@ LONGEST_WAIT_NS = 50_000_000
 REHEARSE_NS = 100_000
 """How often the request is rehearsed while a verdict is due: the inference beside it empties the caches."""
 REVOKE_AGAIN_NS = 5_000_000
+SILENT_NS, SILENT_PERIODS = 100_000_000, 4
+"""A PLC that answers, but has not told where the belt is for so long (whichever is longer), tells nothing any more."""
 
 
 class Actuation:
@@ -84,6 +86,7 @@ class Actuation:
         )
         self._questions = Questions(self._link, plc, self._status, asked)
         self._timeout_ns = int(config.verdict_timeout_ms * 1e6)
+        self._silent_ns = max(SILENT_NS, SILENT_PERIODS * plc.poll_period_ms * 1_000_000)
         self._last_part_id = 0
         # Triggers before our time: this process was restarted, and parts it never saw are on the belt.
         self._restarted = self._status.triggers_pushed > 0
@@ -153,6 +156,7 @@ class Actuation:
         link_due_ns = self._link.service(now_ns())
         self._contact.watch(self._connected)
         counter_due_ns = self._read_counter()
+        self._watch_encoder(now_ns())
         self._take_triggers()
         self._take_verdicts()
         self._reject_unjudged(now_ns())
@@ -330,6 +334,17 @@ class Actuation:
         if self._counter.read_ns:
             publish_speed(self._status, self._belt.speed_m_per_s, self._counter.read_ns)
         return due_ns
+
+    def _watch_encoder(self, now: int) -> None:
+        """A belt that is carried on at its last speed is soon elsewhere, and the heartbeat would vouch for it."""
+        encoder = self._encoder
+        if encoder is None or self._counter or not self._link.is_open or encoder.doubt is not Doubt.NONE:
+            return
+        if now - encoder.read_ns <= self._silent_ns:
+            return
+        self._questions.read_plc(now)
+        if self._link.is_open and now_ns() - encoder.read_ns > self._silent_ns:
+            encoder.silent()
 
     def _line_fault(self, now: int) -> FaultCode:
         if self._questions.foreign(now):

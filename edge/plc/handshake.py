@@ -72,7 +72,7 @@ class Handshake:
             self.error = fault
         if self.confirmation and self.confirmation.alarm and self.error is FaultCode.NONE:
             self.error = FaultCode.REJECTS_UNCONFIRMED
-        until_mm = self._belt.position_mm(now_ns)
+        until_mm = self._belt.certain_mm(now_ns)
         if self.steered_ns is not None:
             until_mm = self._register.clear_until_mm(self.steered_ns)
         lease = self._belt.encoder_count(until_mm)

@@ -111,3 +111,14 @@ def test_triggers_without_a_count_while_the_plc_was_silent_are_doubted_if_the_be
         belt.update(0, 1_000, 0)
         belt.update(counts, 900, 700 * MS)
         assert belt.doubt is doubt
+
+
+@pytest.mark.parametrize("gap_ms", [160, 700])
+def test_silence_is_doubted_until_the_next_reading(gap_ms):
+    belt = EncoderBelt(SETTINGS, 0)
+    belt.update(10_000, 1_000, 0)
+    belt.silent()
+    assert belt.doubt is Doubt.SILENT
+    belt.update(10_000 + 10 * gap_ms, 1_000, gap_ms * MS)
+    assert belt.doubt is Doubt.NONE
+    assert belt.read_ns == gap_ms * MS

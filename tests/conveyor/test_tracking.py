@@ -190,6 +190,14 @@ def encoder_line(speeds_mm_per_s, counts, period_ms=40):
     return belt
 
 
+def test_in_doubt_the_lease_ends_where_the_belt_has_certainly_been():
+    belt = encoder_line([1200] * 2, [0, 480])
+    register = ShiftRegister(belt, NOZZLE)
+    assert register.clear_until_mm(140 * MS) > 48 + 100 * 1.2
+    belt.silent()
+    assert register.clear_until_mm(140 * MS) == 48
+
+
 def test_an_encoder_that_stands_while_the_belt_runs_rejects_everything():
     belt = encoder_line([1200] * 4, [0, 480, 960, 960])
     register = ShiftRegister(belt, NOZZLE)

@@ -10,6 +10,7 @@ Commands come as lines on standard input, one ``ok`` answers each. ``pass`` is a
 | wrong_transaction, wrong_unit | answers carry another one |
 | exception | requests are refused with exception 6 (busy) and do not arrive |
 | refuse ADDRESS | writes to this address are refused with exception 2 and do not arrive |
+| unread | reads of registers are refused with exception 2, writes arrive |
 | junk | answers are noise |
 | empty | the connection ends where an answer was expected |
 | split | answers come byte by byte |
@@ -182,7 +183,9 @@ class Proxy:
         function, address = struct.unpack_from(">BH", frame, 7)
         if self.behaviour == "exception":
             self.send(pair, pair.master, refusal(frame, 6))
-        elif self.behaviour == "refuse" and function == 16 and address == self.value:
+        elif (self.behaviour == "unread" and function == 3) or (
+            self.behaviour == "refuse" and function == 16 and address == self.value
+        ):
             self.send(pair, pair.master, refusal(frame, 2))
         elif self.behaviour == "slow":
             self.later(pair, pair.plc, frame)

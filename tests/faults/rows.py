@@ -216,6 +216,8 @@ ROWS = [
     network("exception", "pulse", refused),
     network("refuse 32", "pulse", refused),
     network("refuse 32", "tracked", refused),
+    network("unread", "pulse", rejected_more),
+    network("unread", "tracked", rejected_more),
     network("junk", "tracked", lost),
     network("empty", "tracked", lost),
     network("split", "pulse", harmless),

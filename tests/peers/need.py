@@ -35,7 +35,7 @@ def plc_program() -> Path:
     PLC.parent.mkdir(parents=True, exist_ok=True)
     made = PLC.with_suffix(f".{os.getpid()}")
     command = ["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(made)]
-    subprocess.run([*command, *flags.stdout.split(), "-lm"], check=True)
+    subprocess.run([*command, *flags.stdout.split(), "-lm", "-pthread"], check=True)
     made.rename(PLC)
     return PLC
 

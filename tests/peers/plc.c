@@ -7,7 +7,8 @@
 //       [--pulse-ms MS] [--scan-ms 5] [--out FILE.csv] [--encoder-fault lost|noisy|reversed --fault-from S
 //       --fault-to S]
 //
-// Requests are answered when they come; the program runs every scan, and writes take effect at their arrival.
+// Requests are answered when they come, and writes take effect at their arrival; the program runs every scan,
+// whatever the network does.
 // The belt starts 300 ms after READY with a live heartbeat. v(t) = speed * (1 + ramp * sin(2 pi t / ramp_s)).
 // At the end (SIGTERM) the parts, every edge of the coil and every change of the diverter are written to
 // --out.
@@ -15,6 +16,7 @@
 #include <getopt.h>
 #include <math.h>
 #include <modbus.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -79,6 +81,7 @@ static int next_part;
 static int64_t belt_start_ns, program_start_ns;
 static uint32_t last_sequence, duplicates, gaps, torn, jumps;
 static volatile sig_atomic_t ending;
+static pthread_mutex_t program = PTHREAD_MUTEX_INITIALIZER;  // holds everything above but the network
 
 static int64_t now_ns(void) {
   struct timespec t;
@@ -277,25 +280,39 @@ static bool serve(void) {
   const int length = modbus_receive(link_, query);
   if (length < 0) return false;
   if (length == 0) return true;  // RTU: for another unit
+  pthread_mutex_lock(&program);
   const int64_t ns = now_ns();
   drive_valve(ns);
   advance(ns);  // what this request changes holds from now on
   refresh(ns);
-  if (modbus_reply(link_, query, length, map) < 0) return false;
-  written(query, modbus_get_header_length(link_), ns);
-  return true;
+  const bool answered = modbus_reply(link_, query, length, map) >= 0;
+  if (answered) written(query, modbus_get_header_length(link_), ns);
+  pthread_mutex_unlock(&program);
+  return answered;
 }
 
 static void scan(void) {
-  static int64_t due_ns;
+  pthread_mutex_lock(&program);
   const int64_t ns = now_ns();
-  if (ns < due_ns) return;
-  due_ns = ns + opt.scan_ms * 1000000LL;
   map->tab_registers[PLC]++;
   end_pulse(ns);
   drive_valve(ns);
   advance(ns);
   refresh(ns);
+  pthread_mutex_unlock(&program);
+}
+
+// A thread of its own: a torn request keeps modbus_receive waiting for 50 ms, and no PLC waits
+// for its network before it runs its program.
+static void* run_program(void* unused) {
+  for (int64_t due_ns = now_ns(); !ending;) {
+    scan();
+    due_ns = due_ns + opt.scan_ms * 1000000LL;
+    if (due_ns < now_ns()) due_ns = now_ns();
+    const struct timespec due = {due_ns / SECOND, due_ns % SECOND};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+  }
+  return unused;
 }
 
 static struct timeval until_scan(void) { return (struct timeval){0, opt.scan_ms * 1000L / 2}; }
@@ -336,7 +353,6 @@ static void run_tcp(int port) {
         }
       }
     }
-    scan();
   }
 }
 
@@ -361,7 +377,6 @@ static void run_rtu(const char* device) {
     struct timeval wait = until_scan();
     if (link_ == NULL && !open_rtu(device)) {
       select(0, NULL, NULL, NULL, &wait);
-      scan();
       continue;
     }
     const int fd = modbus_get_socket(link_);
@@ -377,7 +392,6 @@ static void run_rtu(const char* device) {
         modbus_flush(link_);  // a broken frame is not answered
       }
     }
-    scan();
   }
 }
 
@@ -496,11 +510,17 @@ int main(int argc, char** argv) {
   sigaction(SIGTERM, &action, NULL);
   sigaction(SIGINT, &action, NULL);
   signal(SIGPIPE, SIG_IGN);
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, run_program, NULL) != 0) {
+    fprintf(stderr, "plc: no thread for the program\n");
+    return 1;
+  }
   if (port >= 0) {
     run_tcp(port);
   } else {
     run_rtu(device);
   }
+  pthread_join(thread, NULL);
   write_out();
   return 0;
 }
