@@ -275,6 +275,20 @@ static void written(const uint8_t* query, int header, int64_t ns) {
   if (address <= VERDICT && address + count >= VERDICT + 12) take_verdict(ns);
 }
 
+static int64_t scan_due_ns;
+
+// Every scan that was due, with the time at which it was: when the machine that plays the PLC stands still
+// for some milliseconds, as virtual ones do, the valve opens where a PLC would have opened it.
+static void run_scans(int64_t until_ns) {
+  for (; scan_due_ns <= until_ns; scan_due_ns += opt.scan_ms * 1000000LL) {
+    map->tab_registers[PLC]++;
+    end_pulse(scan_due_ns);
+    drive_valve(scan_due_ns);
+    advance(scan_due_ns);
+    refresh(scan_due_ns);
+  }
+}
+
 static bool serve(void) {
   uint8_t query[MODBUS_TCP_MAX_ADU_LENGTH];
   const int length = modbus_receive(link_, query);
@@ -282,6 +296,7 @@ static bool serve(void) {
   if (length == 0) return true;  // RTU: for another unit
   pthread_mutex_lock(&program);
   const int64_t ns = now_ns();
+  run_scans(ns);
   drive_valve(ns);
   advance(ns);  // what this request changes holds from now on
   refresh(ns);
@@ -291,25 +306,14 @@ static bool serve(void) {
   return answered;
 }
 
-static void scan(void) {
-  pthread_mutex_lock(&program);
-  const int64_t ns = now_ns();
-  map->tab_registers[PLC]++;
-  end_pulse(ns);
-  drive_valve(ns);
-  advance(ns);
-  refresh(ns);
-  pthread_mutex_unlock(&program);
-}
-
-// A thread of its own: a torn request keeps modbus_receive waiting for 50 ms, and no PLC waits
-// for its network before it runs its program.
+// A thread of its own: a torn request keeps modbus_receive waiting for 50 ms, and no PLC waits for its
+// network before it runs its program.
 static void* run_program(void* unused) {
-  for (int64_t due_ns = now_ns(); !ending;) {
-    scan();
-    due_ns = due_ns + opt.scan_ms * 1000000LL;
-    if (due_ns < now_ns()) due_ns = now_ns();
-    const struct timespec due = {due_ns / SECOND, due_ns % SECOND};
+  while (!ending) {
+    pthread_mutex_lock(&program);
+    run_scans(now_ns());
+    const struct timespec due = {scan_due_ns / SECOND, scan_due_ns % SECOND};
+    pthread_mutex_unlock(&program);
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
   }
   return unused;
@@ -503,7 +507,7 @@ int main(int argc, char** argv) {
   map = modbus_mapping_new(COILS, 0, REGISTERS, 0);
   parts = calloc((size_t)opt.parts + 1, sizeof(Part));
   for (int i = 0; i < opt.parts; ++i) parts[i].position_mm = opt.lead_in_mm + i * opt.pitch_mm;
-  program_start_ns = now_ns();
+  program_start_ns = scan_due_ns = now_ns();
   // The machine that this one stands for does not share its processor with the line's; where permitted.
   sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 70});
   const struct sigaction action = {.sa_handler = end};
