@@ -6,7 +6,7 @@ RUN_STAMP := $(VENV)/.run-installed
 DEV_STAMP := $(VENV)/.dev-installed
 CORE := $(wildcard edge/core/*.cpp edge/core/*.hpp) setup.py pyproject.toml
 
-.PHONY: faults run test check bench lint native schemas clean
+.PHONY: systemd-check faults run test check bench lint native schemas clean
 
 run: $(RUN_STAMP)
 	$(BIN)/edge demo $(ARGS)
@@ -54,3 +54,7 @@ schemas: $(DEV_STAMP)
 # The fault matrix: make faults REPORT=r.json
 faults: $(DEV_STAMP)
 	EDGE_FAULTS_REPORT=$(REPORT) $(BIN)/python -m pytest -q tests/faults $(ARGS)
+
+# Scores of the units, then the real ones started, killed and counted: make systemd-check ARGS="--json r.json"
+systemd-check: $(DEV_STAMP)
+	$(BIN)/python -m tools.systemd_check $(ARGS)

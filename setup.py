@@ -27,19 +27,19 @@ class BuildCore(build_ext):
 
 
 class BuildPython(build_py):
-    """Takes examples/ along into the installed package; a checkout uses its own."""
+    """Takes examples/ and systemd/ along into the installed package; a checkout uses its own."""
 
     def run(self) -> None:
         """Builds, then copies."""
         super().run()
         if not self.editable_mode:
-            for path in Path("examples").glob("*.yaml"):
-                self.copy_file(str(path), str(self._in_package(path.name)))
+            for path in (*Path("examples").glob("*.yaml"), *Path("systemd").glob("*.*")):
+                self.copy_file(str(path), str(self._in_package(path)))
 
-    def _in_package(self, name: str) -> Path:
-        folder = Path(self.build_lib) / "edge" / "examples"
+    def _in_package(self, path: Path) -> Path:
+        folder = Path(self.build_lib) / "edge" / path.parent
         folder.mkdir(parents=True, exist_ok=True)
-        return folder / name
+        return folder / path.name
 
 
 core = Pybind11Extension(

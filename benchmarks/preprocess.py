@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from edge._core import PixelFormat, Preprocess
+from edge._core import FlatField, PixelFormat, Preprocess
 
 Pixels = NDArray[np.uint8]
 Contender = Callable[[], object]
@@ -84,7 +84,7 @@ def picture(case: Case) -> Pixels:
     return np.ascontiguousarray(np.clip(noisy, 0, 255).astype(np.uint8).squeeze())
 
 
-def ours(case: Case, pixels: Pixels) -> Contender:
+def ours(case: Case, pixels: Pixels, flat_field: FlatField | None = None) -> Contender:
     """The native preprocess into a buffer of its own."""
     preprocess = Preprocess(
         out_width=case.side,
@@ -93,11 +93,21 @@ def ours(case: Case, pixels: Pixels) -> Contender:
         mean=MEAN.tolist(),
         std=STD.tolist(),
         resize=case.resize,
+        flat_field=flat_field,
     )
     out = np.zeros(preprocess.shape, np.float32)
     flat = pixels.reshape(-1)
     stride = case.width * SAMPLES[case.pixel_format]
     return lambda: preprocess.into(flat, case.width, case.height, stride, case.pixel_format, out)
+
+
+def evening(pixels: Pixels) -> FlatField:
+    """A map of noise for this frame: every sample has its own correction."""
+    rng = np.random.default_rng(9)
+    return FlatField(
+        dark=rng.integers(0, 2560, pixels.shape, np.uint16),
+        gain=rng.integers(14000, 20000, pixels.shape, np.uint16),
+    )
 
 
 def chain(case: Case, pixels: Pixels) -> Contender:
@@ -134,7 +144,11 @@ def blob(case: Case, pixels: Pixels) -> Contender:
 def measure(case: Case, rounds: int) -> list[Row]:
     """Alternates the contenders; blobFromImage takes part where it does the same resize."""
     pixels = picture(case)
-    contenders: dict[str, Contender] = {"edge": ours(case, pixels), "opencv+numpy": chain(case, pixels)}
+    contenders: dict[str, Contender] = {
+        "edge": ours(case, pixels),
+        "edge, flat field": ours(case, pixels, evening(pixels)),
+        "opencv+numpy": chain(case, pixels),
+    }
     if case.resize == "bilinear":
         contenders["blobFromImage"] = blob(case, pixels)
     taken: dict[str, list[float]] = {name: [] for name in contenders}

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.bounds import p_value, trials_needed, upper_bound
 from calibration.errors import CalibrationError
+from engines.bounds import p_value, trials_needed, upper_bound
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]

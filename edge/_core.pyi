@@ -35,6 +35,8 @@ class FrameStatus(enum.IntEnum):
     INCOMPLETE = 1  # packets missing
     CORRUPT = 2  # could not be decoded
     OVERSIZE = 3  # larger than a ring slot
+    STALE = 4  # exposed before the camera was opened (again)
+    UNLIT = 5  # the light controller did not have its values
 
 class Verdict(enum.IntEnum):
     NONE = 0
@@ -83,6 +85,13 @@ class LoopState(enum.IntEnum):
     STOPPED = 3
     HELD = 4  # a decision rule holds the line
 
+class JournalState(enum.IntEnum):
+    """What becomes of the records of the ring."""
+
+    NONE = 0
+    WRITTEN = 1
+    PAUSED = 2
+
 class Action(enum.IntEnum):
     """What the decision rules want of a part in which a defect was found."""
 
@@ -107,6 +116,19 @@ class FrameStats:
     def bright_share(self) -> float:
         """Share of pixels at or above 251."""
 
+class FlatField:
+    """Correction of each sample before anything else: ``(value − dark / 256) × gain / 16384``, within 0..255."""
+
+    def __init__(self, *, dark: NDArray[np.uint16], gain: NDArray[np.uint16]) -> None:
+        """Both height × width, or height × width × bytes per pixel. Raises CoreError when they differ."""
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def samples(self) -> int:
+        """Bytes per pixel."""
+
 class Preprocess:
     """Debayer, region of interest, resize, normalise to NCHW in one pass.
 
@@ -114,6 +136,7 @@ class Preprocess:
     Channel order is RGB. One channel from a colour frame is the luma 0.299 R + 0.587 G + 0.114 B; a mono frame
     fills every channel. ``resize`` is "bilinear" (OpenCV INTER_LINEAR) or "area" (INTER_AREA, which is bilinear
     where the picture grows). ``roi`` is (x, y, width, height) in frame pixels, clipped to the frame; None: all.
+    ``flat_field`` fits frames of its own size and bytes per pixel only.
     """
 
     def __init__(
@@ -128,6 +151,7 @@ class Preprocess:
         roi: tuple[int, int, int, int] | None = None,
         dtype: str = "float32",
         int8_scale: float = 1.0,
+        flat_field: FlatField | None = None,
     ) -> None: ...
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -258,6 +282,7 @@ class LineStatus:
     frames_dropped: int  # no free slot
     frames_orphaned: int  # came without a part that still waited for them
     triggers_pushed: int
+    last_trigger_id: int  # of the newest; above their number when parts passed that no camera saw
     triggers_lost: int  # overwritten before the loop saw them
     parts_decided: int
     parts_tracked: int  # in the shift register now
@@ -270,6 +295,34 @@ class LineStatus:
     speed_outside_table: int  # parts rejected because the routing table does not reach their speed
     holds_wanted: int  # parts for which a rule wanted the line held
     holds_released: int  # of these released again
+    recipe_wanted: int  # number that the PLC asks for; 0: none
+    recipe_active: int  # of the parts to come
+    recipe_refused: int  # the number that the loop does not have or whose engines fail
+    rollback_wanted: (
+        int  # bit i: the line's recipe i (0: its own) left its range, the one before it shall judge
+    )
+    rolled_back: int  # of these done
+    rollback_refused: int  # of these not: nothing stands by, or its engines fail
+    camera_reconnects: int  # times that a camera which had been open was opened again
+    camera_stale: int  # frames exposed before the camera was opened (again), rejected
+    camera_frames: int  # that the camera delivered, whole or not
+    camera_incomplete: int  # of these with packets missing: never judged
+    camera_lost: int  # frames that never came; their parts are rejected as frame_lost
+    camera_lost_unnoticed: int  # of these without a part that was announced; must stay 0
+    camera_resent: int  # packets that the camera sent again
+    camera_copies: int  # frames that were not written straight into their slot
+    camera_delay_p50_ns: int  # the camera's own stamp → slot ready
+    camera_delay_p99_ns: int
+    camera_clock_jumps: int  # of the camera's clock
+    camera_drift_ppb: int  # of the camera's clock against ours
+    camera_unmatched: int  # frames of which nobody could say whose part they show: dropped
+    camera_exposure_ns: int  # as auto-exposure has it; 0: not ours to change
+    camera_exposure_changes: int  # by auto-exposure
+    light_frames: int  # frames whose brightness the loop has looked at
+    light_sum_milli: int  # sum of their mean grey levels, 1/1000
+    journal_state: int  # JournalState, as the reporting process left it
+    journal_waiting: int  # records of the ring that are not in the journal yet
+    journal_lost: int  # records that the ring dropped before they could be kept, of this ring
 
 class Region:
     """The one shared-memory region of a line: frame ring, triggers, verdicts, status, doorbells."""
@@ -284,8 +337,17 @@ class Region:
     def status(self) -> LineStatus: ...
     @property
     def slot_bytes(self) -> int: ...
+    def reclaim_slots(self) -> None:
+        """Frees what a camera process, now dead, had claimed. For its successor, before it claims anything."""
+    def discard_frames(self) -> None:
+        """Gives back what waits, unread, in place of a loop: for benchmarks and for looking at a camera alone."""
+    def slot_address(self, index: int) -> int:
+        """Where the pixels of slot ``index`` lie in this process."""
     def claim_slot(self) -> FrameSlot | None:
-        """The next slot, oldest first; None (counted in frames_dropped) while the loop still needs it."""
+        """A free slot, oldest first; None (counted in frames_dropped) while the loop needs them all.
+
+        Several may be held at once; the loop gets them in the order of their publication.
+        """
     def copy_frame(self, trigger_id: int) -> FrameView | None:
         """A consistent copy of the frame of this trigger, or None when its slot has been reused."""
     def push_trigger(self, trigger_id: int, encoder_count: int, stamp_ns: int) -> None: ...
@@ -308,12 +370,165 @@ class Region:
         record_index: int,
     ) -> None:
         """What the native loop does for every part; here for tests of the actuation process."""
+    def ring_loop(self) -> None:
+        """Wakes the loop: there is news for it in the status."""
     def actuation_bell(self) -> int:
         """Rings so far. Note it, look for work, then pass it to wait_actuation: no wake-up is lost."""
     def wait_actuation(self, seen: int, deadline_ns: int) -> None:
         """Waits for a trigger or a verdict after ring ``seen``, or until the absolute time."""
     def spin_actuation(self, seen: int, deadline_ns: int) -> None:
         """The same without giving up the processor: for a verdict that is due within a fraction of a millisecond."""
+
+# --- cameras through Aravis ----------------------------------------------------------------------------
+
+def load_aravis(library: str = "libaravis-0.8.so.0") -> None:
+    """Finds the library. Raises CoreError naming the package that has it."""
+
+class AravisFound:
+    """A camera on the network or on USB."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def vendor(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def serial(self) -> str: ...
+    @property
+    def protocol(self) -> str:
+        """GigEVision, USB3Vision or Fake."""
+
+class AravisDevice:
+    """One camera under our control. Any call may take seconds and raises CoreError; features by GenICam name."""
+
+    @staticmethod
+    def list() -> list[AravisFound]:
+        """Asks all networks and USB; takes a second."""
+    @staticmethod
+    def open(id: str) -> AravisDevice: ...
+    @staticmethod
+    def open_at(interface_ip: str, device_ip: str) -> AravisDevice:
+        """Without asking around: a GigE Vision camera whose addresses are known."""
+    def close(self) -> None: ...
+    @property
+    def is_gige(self) -> bool: ...
+    @property
+    def in_control(self) -> bool:
+        """False: somebody else controls the camera, or it has gone. Does not ask the camera."""
+    @property
+    def interface_ip(self) -> str: ...
+    @property
+    def device_ip(self) -> str: ...
+    @property
+    def is_loopback(self) -> bool: ...
+    def has(self, feature: str) -> bool: ...
+    def text(self, feature: str) -> str: ...
+    def set_text(self, feature: str, value: str) -> None: ...
+    def integer(self, feature: str) -> int: ...
+    def set_integer(self, feature: str, value: int) -> None: ...
+    def steps(self, feature: str) -> tuple[int, int, int]:
+        """Lowest, highest, step."""
+    def choices(self, feature: str) -> Sequence[str]: ...
+    def exposure_bounds_us(self) -> tuple[float, float]: ...
+    def exposure_us(self) -> float: ...
+    def set_exposure_us(self, value: float) -> None: ...
+    def gain_bounds(self) -> tuple[float, float]: ...
+    def gain(self) -> float: ...
+    def set_gain(self, value: float) -> None: ...
+    def frame_rate(self) -> float: ...
+    def set_frame_rate(self, value: float) -> None: ...
+    def set_region(self, x: int, y: int, width: int, height: int) -> None: ...
+    def payload(self) -> int:
+        """Bytes of a frame."""
+    def set_packet_size(self, size_bytes: int) -> None: ...
+    def packet_size(self) -> int: ...
+    def use_packet_socket(self, wanted: bool) -> None:
+        """Before the stream is made."""
+    def set_chunks(self, names: str) -> None:
+        """Names of ChunkSelector with commas between; empty: no chunks."""
+    def set_trigger(self, source: str) -> None: ...
+    def clear_trigger(self) -> None: ...
+    def software_trigger(self) -> None: ...
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+class CaptureLast:
+    """The frame that was published last."""
+
+    @property
+    def slot(self) -> int: ...
+    @property
+    def frame_id(self) -> int: ...
+    @property
+    def trigger_id(self) -> int: ...
+    @property
+    def exposed_ns(self) -> int: ...
+    @property
+    def exposure_ns(self) -> int:
+        """How long it was exposed: by its own chunk, else as the camera was told."""
+    @property
+    def status(self) -> FrameStatus: ...
+    @property
+    def address(self) -> int:
+        """Where the driver wrote its pixels, in this process."""
+
+class AravisCapture:
+    """The driver writes into ring slots, a native thread publishes them; meaning of settings in aravis_capture.hpp.
+
+    Counters go to ``Region.status`` (camera_…).
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        *,
+        part_sensor: bool = False,
+        buffers: int = 8,
+        frame_timeout_ns: int = 100_000_000,
+        lost_after: int = 3,
+        silence_ns: int = 0,
+        counts_per_ns: float = 0.0,
+        belt_start_ns: int = 0,
+        utc_stamps: bool = False,
+        trigger_lag_ns: int = 15_000_000,
+        exposure_ns: int = 0,
+        chunk_exposure: bool = False,
+        socket_buffer_bytes: int = 4194304,
+        resend: bool = True,
+        retention_ns: int = 20_000_000,
+        fifo_priority: int = 0,
+    ) -> None: ...
+    def start(self, device: AravisDevice) -> None:
+        """Makes a stream of slots; then the device may be started. Raises CoreError."""
+    def stop(self) -> None:
+        """Ends the stream without asking the camera; nothing is published after it."""
+    def expect(self, trigger_id: int, encoder_count: int, stamp_ns: int) -> None:
+        """The part sensor fired: pushes the trigger and waits for its frame."""
+    def set_exposure_ns(self, value: int) -> None:
+        """Frames from here on end so long after their stamp."""
+    @property
+    def lost(self) -> bool:
+        """The camera no longer delivers."""
+    @property
+    def stale(self) -> int:
+        """Frames with an id that was seen already: dropped."""
+    @property
+    def unmatched(self) -> int:
+        """Frames of which nobody could say whose part they show: dropped."""
+    @property
+    def underruns(self) -> int:
+        """Frames for which the driver had no slot."""
+    @property
+    def cpu_ns(self) -> int:
+        """Processor time of the capture thread of this session."""
+    @property
+    def driver_cpu_ns(self) -> int:
+        """Processor time of the library's receiving thread of this session."""
+    @property
+    def last(self) -> CaptureLast | None: ...
 
 # --- part records ----------------------------------------------------------------------------------
 
@@ -334,6 +549,9 @@ class RecordRing:
     @property
     def head(self) -> int:
         """Index of the next record to be begun; indices never wrap."""
+    @property
+    def identity(self) -> int:
+        """Wall clock at its creation, ns: tells a ring from the one before it at the same path."""
     def acknowledge(
         self,
         index: int,
@@ -347,17 +565,31 @@ class RecordRing:
     ) -> None:
         """Writes the actuation half of a record: what finally held for the part."""
     def append_unjudged(
-        self, *, part_id: int, encoder_count: int, triggered_ns: int, deadline_ns: int
+        self,
+        *,
+        part_id: int,
+        encoder_count: int,
+        triggered_ns: int,
+        deadline_ns: int,
+        recipe: int = 0,
+        recipe_earlier: bool = False,
     ) -> int:
         """Begins a record for a part that inspection gave no verdict; returns its index."""
-    def unfinished(self, limit: int = 4096) -> list[tuple[int, int, int]]:
-        """(index, part id, encoder count) of the newest records that actuation did not finish."""
+    def newest(self, limit: int = 4096) -> list[tuple[int, int, int, int, bool]]:
+        """(index, part id, encoder count, time of the trigger, finished by actuation), oldest first."""
     def reader(self, *, oldest: bool = False) -> RecordReader:
         """Begins at the next record to come, or at the oldest that the ring still holds."""
+    def reader_at(self, index: int) -> RecordReader:
+        """Begins at a record; what the ring no longer holds of it counts as lost."""
 
 class RecordReader:
     def read(self, limit: int = 256) -> NDArray[np.void]:
         """The next finished records (both halves), oldest first; stops at the first unfinished one."""
+    def read_indexed(self, limit: int = 256) -> tuple[NDArray[np.void], list[int]]:
+        """As ``read``, with the index of each record in the ring."""
+    @property
+    def cursor(self) -> int:
+        """Index of the next record that is looked at."""
     @property
     def lost(self) -> int:
         """Records overwritten before they were read, or with a bad CRC."""
@@ -371,6 +603,8 @@ class Histogram:
     def add(self, value_ns: int) -> None: ...
     def quantile(self, q: float) -> int:
         """Nanoseconds; 0 when empty."""
+    def below(self, value_ns: int) -> int:
+        """How many values are at most this one, to the width of a bucket."""
     @property
     def count(self) -> int: ...
     @property
@@ -469,6 +703,16 @@ def cuda_preprocess_on_cpu(
     out: NDArray[np.float32] | NDArray[np.int8],
 ) -> FrameStats:
     """The kernel's arithmetic, thread by thread, on a CPU."""
+
+class CudaRing:
+    """While this lives, the frame slots of a region are page-locked and mapped for the GPU of ``context`` (a handle).
+
+    Raises CoreError: no driver, or what it says; it refuses a region that is registered already.
+    """
+
+    def __init__(self, region: Region, *, context: int, library: str = "libcuda.so.1") -> None: ...
+    def device_address(self, index: int) -> int:
+        """Where the pixels of slot ``index`` lie for the GPU."""
 
 class CudaGraph:
     """Work of a CUDA stream, captured once and launched by native code. ``context``, ``stream``: the driver's handles.
@@ -618,16 +862,11 @@ class Fusion(enum.IntEnum):
     ANY_REJECT = 0
     MAJORITY = 1
 
-class LoopSettings:
-    """Everything that the loop needs to know before it starts; defaults and meaning in core/loop.hpp."""
+class RecipeSettings:
+    """What the loop needs to know of a recipe besides its engines; defaults and meaning in core/recipe.hpp."""
 
-    budget_cap_ns: int
-    window_um: int
-    max_speed_um_per_s: int
-    speed_stale_ns: int
-    frame_timeout_ns: int
-    plc_write_assumed_ns: int
-    ignore_deadlines: bool
+    number: int
+    earlier: bool
     min_mean: float
     max_mean: float
     max_dark_share: float
@@ -638,13 +877,25 @@ class LoopSettings:
     gate_scores: ScoreCalibration
     classifier_scores: ScoreCalibration
     routing: list[RoutingRow]
-    routing_hysteresis: float
-    braking_um_per_s2: int
     second_view: SecondView
     brightness_wanted: float
     rules: list[Rule]
     zones: list[Zone]
     mm_per_pixel: float
+
+class LoopSettings(RecipeSettings):
+    """Everything that the loop needs to know before it starts; defaults and meaning in core/loop.hpp."""
+
+    budget_cap_ns: int
+    window_um: int
+    max_speed_um_per_s: int
+    speed_stale_ns: int
+    frame_timeout_ns: int
+    change_pause_ns: int
+    plc_write_assumed_ns: int
+    ignore_deadlines: bool
+    routing_hysteresis: float
+    braking_um_per_s2: int
     frames_per_part: int
     fusion: Fusion
     warmup_runs: int
@@ -664,6 +915,11 @@ class InspectionLoop:
         gate: EngineSlot,
         classifier: EngineSlot | None,
     ) -> None: ...
+    def add_recipe(self, settings: RecipeSettings, gate: EngineSlot, classifier: EngineSlot | None) -> None:
+        """One more that ``status.recipe_wanted`` may name, or (``earlier``) that stands by for one that is here.
+
+        Raises CoreError: number taken, nothing to stand by for, more than 16, started.
+        """
     def start(self) -> None: ...
     def stop(self) -> None:
         """Ends the thread after the part in work."""

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
+from edge.camera.blur import blur_text
+from edge.camera.flat_field import load_map
 from edge.camera.kinds import check as check_camera
 from edge.config import LineConfig, engine_path
 from edge.inspection.certificate import HOLDS, describe
 from edge.inspection.engines import load_pair
 from edge.inspection.rules import class_limits, native_rules
 from edge.inspection.settings import RoutingStep
+from edge.recipes.earlier import own_earlier
+from edge.roles import stored_recipes
 from edge.service.machine import CpuPlan
 from engines.loaded import LoadedEngine
 from engines.manifest import EngineManifest
@@ -18,6 +22,8 @@ from engines.manifest import EngineManifest
 def explain(config: LineConfig) -> Table:
     """Checks pictures and engines as a start would, and describes the line. Raises an EdgeError like a start."""
     check_camera(config.camera)
+    if config.camera.flat_field is not None:
+        load_map(config.camera.flat_field, getattr(config.camera, "device", None))
     gate, classifier = load_pair(
         engine_path(config.engines.gate),
         engine_path(config.engines.classifier) if config.engines.classifier else None,
@@ -30,6 +36,13 @@ def explain(config: LineConfig) -> Table:
         "camera",
         f"{config.camera.kind}, frame expected within {config.camera.frame_timeout_ms:g} ms of its trigger",
     )
+    blur = blur_text(
+        speed_m_per_s=speed,
+        exposure_us=getattr(config.camera, "exposure_us", None),
+        mm_per_pixel=config.rules.mm_per_pixel,
+    )
+    if blur:
+        table.add_row("motion blur", blur)
     table.add_row(
         "budget",
         f"{min(budget.cap_ms, budget.window_mm / speed):.1f} ms at {speed:g} m/s: "
@@ -51,6 +64,11 @@ def explain(config: LineConfig) -> Table:
     table.add_row("certificate", certificate_text(config, gate.manifest, classifier))
     for text in _rule_texts(config, gate.manifest):
         table.add_row("rule", text)
+    if config.keep_earlier:
+        earlier = own_earlier(config)
+        table.add_row("stands by", str(earlier.gate.parent) if earlier else "nothing: none was active before")
+    for recipe in stored_recipes(config):
+        table.add_row(f"recipe {recipe.number}", f"{recipe.gate.parent.parent.name}, if the PLC asks for it")
     where = {
         "tcp": f"Modbus TCP {plc.host}:{plc.port}, unit {plc.unit_id}",
         "twin": "the twin's, started with the line",

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +13,24 @@ from rich.console import Console
 from rich.live import Live
 
 from edge import _core
+from edge.camera.commands import app as camera_app
 from edge.check import explain
 from edge.config import LineConfig, example_path, load_line
+from edge.energy.commands import command as energy_command
 from edge.errors import EdgeError
 from edge.inspection.commands import app as route_app
 from edge.line import Line, RunningLine, RunOptions, TwinRequest, stop_on_signals
 from edge.plc.commands import app as plc_app
+from edge.profile.commands import command as profile_command
+from edge.recipes.commands import app as recipe_app
+from edge.records.archive.commands import app as archive_app
+from edge.records.journal.commands import app as journal_app
 from edge.report.build import build_report, write_report
 from edge.report.schema import RunReport
 from edge.report.view import live_view, print_summary
+from edge.service.commands import app as service_app
+from edge.service.doctor.commands import doctor
+from edge.service.install_commands import install, uninstall
 from edge.service.memory import MemoryWatch
 from edge.tool_commands import add_tool_commands
 from edge.version import __version__
@@ -33,9 +43,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Inline visual inspection at the reject gate.",
 )
+app.add_typer(camera_app, name="camera")
 app.add_typer(plc_app, name="plc")
 app.add_typer(route_app, name="route")
+app.add_typer(recipe_app, name="recipe")
+app.add_typer(journal_app, name="journal")
+app.add_typer(archive_app, name="archive")
 app.add_typer(engines_app, name="engines")
+app.add_typer(service_app, name="service")
+app.command()(doctor)
+app.command("profile")(profile_command)
+app.command("energy")(energy_command)
+app.command()(install)
+app.command()(uninstall)
 add_tool_commands(app)
 console = Console()
 if not console.is_terminal:
@@ -50,6 +70,13 @@ RecordFolder = Annotated[
     Path | None,
     typer.Option("--record", help="Record frames, triggers and verdicts into a new folder.", metavar="DIR"),
 ]
+
+
+class DemoCamera(str, Enum):
+    """How the frames of the demo travel."""
+
+    TWIN = "twin"
+    GIGE = "gige"
 
 
 def _print_version(wanted: bool) -> None:
@@ -85,20 +112,26 @@ def run(
 
 
 @app.command()
-def demo(
+def demo(  # noqa: PLR0917  (options, never positions)
     parts: Annotated[int, typer.Option(min=1, max=1_000_000, help="Parts on the twin's belt.")] = 300,
     speed: Annotated[
         str | None, typer.Option(help="m/s, or a profile such as 0:1.2,10:0.8 (seconds:m/s).")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="The same seed gives the same parts.")] = 1,
+    camera: Annotated[
+        DemoCamera,
+        typer.Option(help="gige: the twin camera as a GigE Vision device on loopback, through Aravis."),
+    ] = DemoCamera.TWIN,
     report: ReportFile = None,
     record: RecordFolder = None,
 ) -> None:
     """Run examples/demo.yaml: twin camera, belt and PLC, the real runtime in between."""
     config = load_line(example_path("demo.yaml"))
+    if camera is DemoCamera.GIGE:
+        config = _changed(config, {"camera": load_line(example_path("gige.yaml")).camera.model_dump()})
     if speed is not None:
         config = _at_speed(config, speed)
-    request = TwinRequest(parts=parts, seed=seed, speed=speed)
+    request = TwinRequest(parts=parts, seed=seed, speed=speed, gige=camera is DemoCamera.GIGE)
     run_line(config, RunOptions(twin=request, record_to=record), report, expected=parts)
 
 

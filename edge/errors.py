@@ -13,8 +13,16 @@ class CameraError(EdgeError):
     """A frame source that cannot be opened or has gone."""
 
 
+class CameraHungError(CameraError):
+    """Opening or closing a camera never ended; only a new process helps."""
+
+
 class EngineError(EdgeError):
     """A model file, manifest or engine that cannot be loaded, or does not fit the line."""
+
+
+class InstallError(EdgeError):
+    """Files of the services that cannot be put or taken away."""
 
 
 class PlcError(EdgeError):
@@ -23,6 +31,14 @@ class PlcError(EdgeError):
 
 class RecordError(EdgeError):
     """The ring file, a recording or a report."""
+
+
+class JournalDiskError(RecordError):
+    """A journal that is there, and cannot be opened now: its disk is full, read-only or failing. It may pass."""
+
+
+class RecipeError(EdgeError):
+    """A recipe bundle: its signature, a file of it, or what it cannot be used for."""
 
 
 class RegionError(EdgeError):

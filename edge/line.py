@@ -1,7 +1,5 @@
 """Composition root: one line from its configuration, its processes, and what is read back while it runs."""
 
-import fcntl
-import hashlib
 import os
 import signal
 import time
@@ -16,22 +14,22 @@ from numpy.typing import NDArray
 
 from edge import _core
 from edge.camera.labels import Labels
-from edge.camera.settings import CameraConfig, TwinSettings, VideoSettings
-from edge.config import LineConfig, engine_path
-from edge.errors import EngineError, RegionError, TwinError
+from edge.camera.settings import GenicamSettings, GstreamerSettings, TwinSettings, VideoSettings
+from edge.config import LineConfig
+from edge.errors import TwinError
 from edge.inspection.certificate import HOLDS, NONE
-from edge.inspection.rules import class_limits, native_rules
-from edge.inspection.settings import InspectionConfig
-from edge.plc.settings import ActuationConfig
 from edge.records.recording import Recorder, RunFacts
 from edge.report.collector import Collector
+from edge.roles import Meeting, engine_hashes, gate_manifest, role_settings, standing_by
+from edge.service.lock import own_folder, take_lock
 from edge.service.machine import CpuPlan
 from edge.service.processes import Child, ProcessGroup
 from edge.twin import TwinProcess, TwinRequest
-from engines.errors import ManifestError
-from engines.manifest import EngineManifest, load_manifest
+from engines.manifest import EngineManifest
 
 _TICK_S = 0.05
+_JOURNAL_LIMIT_S = 20.0
+"""After the end of the line, until the reporting process has written the rest; a full disk must not hold up the end."""
 _DRAIN_LIMIT_S = 5.0
 """After the last part nothing may take longer than this; what is missing then is reported as missing."""
 
@@ -77,6 +75,7 @@ class Line:
         self._options = options
         self._say = say
         self._folder = run_folder(config.name)
+        self._meeting = Meeting.of(config, self._folder)
         self._lock: IO[bytes] | None = None
         self._group = ProcessGroup(say)
         self._stop_asked = False
@@ -84,28 +83,15 @@ class Line:
         self.running: RunningLine
 
     def __enter__(self) -> "Line":
-        manifest = _manifest(self.config)
-        native_rules(
-            self.config.rules, manifest.classes
-        )  # an unknown class is refused before anything starts
-        class_limits(self.config.rules, manifest.classes)
-        self._lock = _lock(self._folder, self.config.name)
-        for stale in self._folder.glob("region*"):
-            stale.unlink()  # we hold the lock: its owner has gone
-        camera = self.config.camera
-        try:
-            region = _core.Region.create(
-                str(self._folder / "region"), frame_slots=camera.frame_slots, slot_bytes=camera.slot_bytes
-            )
-            ring_path = self.config.records.ring_path or self._folder / "records.ring"
-            self._records = _core.RecordRing.create(str(ring_path), capacity=self.config.records.capacity)
-        except _core.CoreError as error:
-            raise RegionError(str(error)) from error
-        self._ring_path = ring_path
+        manifest = gate_manifest(self.config)
+        own_folder(self._folder)
+        mend = "stop it first, or give this line another name"
+        self._lock = take_lock(self._folder / "lock", f"line '{self.config.name}'", mend)
+        region, self._records = self._meeting.create(self.config)
         self._reader = self._records.reader()
-        keep = not isinstance(camera, VideoSettings)
+        keep = not isinstance(self.config.camera, VideoSettings | GenicamSettings | GstreamerSettings)
         self.running = RunningLine(self.config, region, Collector(keep_finals=keep), manifest, None)
-        self.running.certificate = self.config.certificate_state(_hashes(self.config))
+        self.running.certificate = self.config.certificate_state(engine_hashes(self.config))
         if self.running.certificate not in (NONE, HOLDS):
             self._say(f"certificate {self.running.certificate}; run: edge calibrate thresholds")
         try:
@@ -156,14 +142,28 @@ class Line:
         children["camera"].end(1.0)  # first: a part that nobody announces needs no verdict
         self.running.status.stop = 1
         for child in reversed(self._group.children):
-            if child.name != "twin":
+            if child.name not in ("twin", "report"):
                 _wait(child, 2.0)
+        if "report" in children:
+            self._finish_report(children["report"])
         self._collect()
         self.running.collector.close()
         self.running.restarts = {child.name: child.restarts for child in self._group.children}
         tick(self.running)
         if self.running.twin:
             self.running.twin.finish()
+
+    def _finish_report(self, child: Child) -> None:
+        """The ring goes with the line, so what is not in the journal yet must get there now, whoever was killed."""
+        end = time.monotonic() + _JOURNAL_LIMIT_S
+        while child.exit_code != 0:
+            if time.monotonic() > end:
+                self._say(f"the journal is not complete after {_JOURNAL_LIMIT_S:g} s: {child.last_words()}")
+                return
+            if child.exit_code is not None:
+                child.restarts += 1
+                child.start()
+            _wait(child, 1.0)
 
     def _collect(self) -> None:
         while True:
@@ -185,83 +185,32 @@ class Line:
                 self._folder, config, self._options.twin or TwinRequest(), self._group
             )
             self.config = config = running.twin.connected(config)
-        configs = {
-            "actuation": self._actuation_config(config, cpus),
-            "camera": self._camera_config(config, cpus),
-            "inspection": self._inspection_config(config, cpus),
-        }
-        modules = {
-            "actuation": "edge.plc.process",
-            "camera": "edge.camera.host",
-            "inspection": "edge.inspection.process",
-        }
+        configs = role_settings(config, self._meeting, cpus, ignore_deadlines=self._options.ignore_deadlines)
+        records = config.records
+        if records.journal is None and records.archive is None and not config.report.wanted:
+            configs.pop("report")
         if self._options.record_to:
-            facts = RunFacts(config.model_dump(mode="json"), _hashes(config), config.conveyor.m_per_s)
+            facts = RunFacts(
+                config.model_dump(mode="json"),
+                engine_hashes(config),
+                config.conveyor.m_per_s,
+                standing_by(configs["inspection"]),
+            )
             self._recorder = Recorder(running.region, self._options.record_to, facts)
-        for name, model in configs.items():
-            path = self._folder / f"{name}.json"
-            path.write_text(model.model_dump_json(indent=1), encoding="utf-8")
-            command = [modules[name], "--region", str(self._folder / "region"), "--config", str(path)]
-            if name != "camera":
-                command += ["--records", str(self._ring_path)]
-            child = Child(name, command, self._folder / f"{name}.log")
+        self._meeting.write_told(configs)
+        for name in configs:
+            child = Child(name, self._meeting.command(name), self._folder / f"{name}.log")
             child.log.unlink(missing_ok=True)
             self._group.start(child)
             if child.process:
                 running.pids[name] = child.process.pid
 
-    def _actuation_config(self, config: LineConfig, cpus: CpuPlan) -> ActuationConfig:
-        return ActuationConfig(
-            plc=config.plc,
-            conveyor=config.conveyor,
-            verdict_timeout_ms=config.verdict_timeout_ms,
-            camera_latches_encoder=config.camera.latches_encoder,
-            cpus=cpus.others,
-            fifo_priority=min(60, config.realtime.priority),
-        )
-
-    def _camera_config(self, config: LineConfig, cpus: CpuPlan) -> CameraConfig:
-        return CameraConfig(
-            camera=config.camera,
-            speed_m_per_s=config.conveyor.m_per_s,
-            counts_per_mm=config.conveyor.counts_per_mm,
-            cpus=cpus.others,
-            labels_path=self.labels_path,
-        )
-
-    def _inspection_config(self, config: LineConfig, cpus: CpuPlan) -> InspectionConfig:
-        engines = config.engines
-        return InspectionConfig(
-            gate=engine_path(engines.gate),
-            classifier=engine_path(engines.classifier) if engines.classifier else None,
-            threads=engines.threads,
-            roi=config.camera.roi,
-            budget=config.budget,
-            exposure=config.exposure,
-            routing=config.routing,
-            scores=config.scores,
-            retest=config.retest,
-            fusion=config.fusion,
-            rules=config.rules,
-            frame_timeout_ms=config.camera.frame_timeout_ms,
-            max_speed_m_per_s=config.conveyor.max_m_per_s,
-            priority=config.realtime.priority,
-            loop_cpu=cpus.loop,
-            keep_warm_ms=config.realtime.keep_warm_ms,
-            ignore_deadlines=self._options.ignore_deadlines,
-        )
-
-    @property
-    def labels_path(self) -> Path:
-        """Where the camera process leaves the labels of the parts, if it knows them."""
-        return self._folder / "labels.json"
-
     def labels(self) -> Mapping[int, str]:
         """part id → class name, as far as the camera knows."""
-        if not self.labels_path.is_file():
+        if not self._meeting.labels.is_file():
             return {}
-        labels = Labels.load(self.labels_path)
-        named = ((part, labels.of(part)) for part in range(1, self.running.status.triggers_pushed + 1))
+        labels = Labels.load(self._meeting.labels)
+        named = ((part, labels.of(part)) for part in range(1, self.running.status.last_trigger_id + 1))
         return {part: name for part, name in named if name is not None}
 
     def _close(self) -> None:
@@ -269,12 +218,7 @@ class Line:
         self._group.end()
         if self._recorder:
             self._recorder.close()
-        for name in (
-            ("region", "labels.json")
-            if self.config.records.ring_path
-            else ("region", "labels.json", "records.ring")
-        ):
-            (self._folder / name).unlink(missing_ok=True)
+        self._meeting.clear()
         if self._lock:
             self._lock.close()
 
@@ -283,39 +227,6 @@ def run_folder(name: str) -> Path:
     """Where the processes of a line meet: memory, private to the user."""
     base = Path(os.environ.get("EDGE_RUN_DIR", "/dev/shm"))  # noqa: S108  (the folder below is ours, mode 0700)
     return base / f"edge-{os.getuid()}-{name}"
-
-
-def _lock(folder: Path, name: str) -> IO[bytes]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise RegionError(
-            f"{folder}: belongs to another user; remove it, or set EDGE_RUN_DIR to a folder of your own"
-        )
-    lock = (folder / "lock").open("wb")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise RegionError(
-            f"line '{name}' is running already (lock {folder / 'lock'}); stop it first, or give this line another name"
-        ) from error
-    return lock
-
-
-def _manifest(config: LineConfig) -> EngineManifest:
-    try:
-        return load_manifest(engine_path(config.engines.gate))
-    except ManifestError as error:
-        raise EngineError(str(error)) from error
-
-
-def _hashes(config: LineConfig) -> dict[str, str]:
-    paths = {"gate": config.engines.gate, "classifier": config.engines.classifier}
-    return {
-        role: hashlib.sha256(load_manifest(engine_path(text)).model_path.read_bytes()).hexdigest()
-        for role, text in paths.items()
-        if text
-    }
 
 
 def _wait(child: Child, timeout_s: float) -> None:

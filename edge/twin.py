@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.camera.settings import TwinSettings
+from edge.camera.settings import AravisSettings, TwinSettings
 from edge.config import LineConfig
 from edge.errors import TwinError
 from edge.service.processes import Child, ProcessGroup
@@ -24,6 +24,12 @@ class TwinRequest:
     speed: str | None = None
     """Metres per second, or a profile such as 0:1.2,10:0.8; None: the line file's speed."""
     defect_share: float | None = None
+    changeovers: str = ""
+    """seconds:number,…: recipes that the PLC asks for; answered in changeovers.json beside the world."""
+    camera_faults: str = ""
+    """JSON of ``tools.twin.camera_faults.CameraFaults``: what the camera does wrong, and at which parts."""
+    gige: bool = False
+    """The camera is a GigE Vision device on loopback, for a line whose camera kind is aravis."""
 
 
 class TwinProcess:
@@ -41,7 +47,7 @@ class TwinProcess:
         cls, folder: Path, config: LineConfig, request: TwinRequest, group: ProcessGroup
     ) -> "TwinProcess":
         """Starts it and waits until it listens. Raises TwinError with its last words when it does not."""
-        has_camera = isinstance(config.camera, TwinSettings)
+        has_camera = request.gige or isinstance(config.camera, TwinSettings)
         port = config.plc.port if "port" in config.plc.model_fields_set else _free_port()
         for name in ("world", "twin.json", "camera.sock", "twin.log"):
             (folder / name).unlink(missing_ok=True)
@@ -65,8 +71,16 @@ class TwinProcess:
                 str(folder / "camera.sock"),
             ]
             command += ["--report", str(folder / "twin.json"), "--mode", config.plc.mode]
+            command += [
+                "--camera",
+                "gige" if request.gige else "camera",
+                "--changeovers",
+                request.changeovers,
+            ]
             if request.defect_share is not None:
                 command += ["--defect-share", f"{request.defect_share:g}"]
+            if request.camera_faults:
+                command += ["--camera-faults", request.camera_faults]
         else:
             command += ["--port", str(port), "--mode", config.plc.mode]
         child = Child("twin", command, folder / "twin.log", restarts_allowed=not has_camera)
@@ -102,11 +116,18 @@ class TwinProcess:
             plc = plc.model_copy(update={"host": "127.0.0.1", "port": self.port})
         if isinstance(camera, TwinSettings):
             camera = camera.model_copy(update={"socket": self._folder / "camera.sock"})
+        if isinstance(camera, AravisSettings) and self.has_camera:
+            camera = camera.model_copy(update={"part_sensor": self._folder / "camera.sock"})
         return config.model_copy(update={"plc": plc, "camera": camera})
 
     def finish(self) -> None:
         """Ends it; its report is then complete."""
         self._child.end(5.0)
+
+    def changeovers(self) -> list[dict[str, int]]:
+        """Each as number, asked_ns, active_ns (0: never); complete after ``finish``."""
+        found: list[dict[str, int]] = json.loads((self._folder / "changeovers.json").read_bytes())
+        return found
 
     def report(self) -> dict[str, Any] | None:
         """The report file of the twin: truth and bins per part; None without its camera."""

@@ -45,14 +45,18 @@ def render_set(
 ) -> PartSet:
     """Renders ``parts`` parts and shrinks them to ``size`` (width, height); 6 % are empty belt.
 
-    ``extreme_share`` of them are exposed anywhere within ±2 EV instead of the lamp's usual drift.
+    ``extreme_share`` of them are exposed anywhere within ±2 EV instead of the lamp's usual drift. ``workers`` 0: in
+    this process.
     """
     specs = plan_parts(parts, seed, defect_share, ghost_share=0.06, namespace=namespace, look=look)
     specs = _with_extremes(specs, extreme_share, seed)
     chunks = [(specs[start : start + 200], size) for start in range(0, parts, 200)]
-    # Not fork: OpenCV and torch have threads of their own.
-    with get_context("spawn").Pool(workers) as pool:
-        made = pool.map(_render_chunk, chunks, chunksize=1)
+    if workers == 0:
+        made = [_render_chunk(chunk) for chunk in chunks]
+    else:
+        # Not fork: OpenCV and torch have threads of their own.
+        with get_context("spawn").Pool(workers) as pool:
+            made = pool.map(_render_chunk, chunks, chunksize=1)
     images, boxes, part_boxes = (np.concatenate(arrays) for arrays in zip(*made, strict=True))
     return PartSet(images, np.array([spec.class_id for spec in specs]), specs, boxes, part_boxes)
 

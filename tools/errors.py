@@ -5,3 +5,7 @@ from edge.errors import EdgeError
 
 class TrainError(EdgeError):
     """A data set, a recipe, a checkpoint or a loss that cannot be used."""
+
+
+class SystemdCheckError(EdgeError):
+    """The units cannot be looked at, or started, on this machine."""

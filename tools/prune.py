@@ -29,13 +29,14 @@ from tools.twin.parts import DEFAULT_LOOK, METAL, PLAIN
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line; errors that a user can mend end with their message and status 1."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     run_job("prune", lambda: run(options), resume="with the round it was in")
 
 
-def _parser() -> ArgumentParser:
+def command_parser() -> ArgumentParser:
+    """Of this command; ``tools.compare`` gives it its arguments too."""
     parser = ArgumentParser(prog="python -m tools.prune", description=__doc__)
     parser.add_argument("--weights", type=Path, required=True, help="of tools.train --model resnet50")
     parser.add_argument("--share", type=float, default=0.28, help="channels of conv3_x to conv5_x that go")

@@ -3,15 +3,27 @@
 import json
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from edge.config import LineConfig
+from edge.energy.report import EnergyReport
+from edge.profile.report import ProfileReport
 from edge.report.schema import RunReport
+from edge.service.doctor.finding import DoctorReport
 
 DOCS = Path(__file__).parent.parent / "docs"
+PUBLISHED: dict[str, type[BaseModel]] = {
+    "line.schema.json": LineConfig,
+    "report.schema.json": RunReport,
+    "doctor.schema.json": DoctorReport,
+    "profile.schema.json": ProfileReport,
+    "energy.schema.json": EnergyReport,
+}
 
 
 def main() -> None:
-    """Line files and run reports, into docs/."""
-    for name, model in (("line.schema.json", LineConfig), ("report.schema.json", RunReport)):
+    """Line files, run reports and doctor reports, into docs/."""
+    for name, model in PUBLISHED.items():
         (DOCS / name).write_text(json.dumps(model.model_json_schema(), indent=2) + "\n", encoding="utf-8")
 
 

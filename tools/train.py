@@ -17,6 +17,7 @@ from tools.command import repeatable, run_job
 from tools.dataset import CALIBRATION, TEST, TRAIN, VALIDATION, normalise
 from tools.training import export, pictures
 from tools.training.augment import Augmentation
+from tools.training.engine_weights import take_over
 from tools.training.fit import MEAN, STD, Fitted, Recipe, Report, Training
 from tools.training.guide import guided_places
 from tools.training.sets import Labelled, Size, known_classes, manifest_rows, read_split
@@ -27,13 +28,15 @@ from tools.twin.parts import DEFAULT_LOOK, METAL, PLAIN
 
 _VALIDATION_PARTS, _CALIBRATION_PARTS = 1000, 300
 _FOREIGN_SIZE = (160, 160)
+_EXAMPLES = 256
+"""Pictures by which the batch norms of an engine's network are set."""
 ROLES = {"gate": "plain-small", "classifier": "plain"}
 """What is trained for a role when no ``--model`` is given."""
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line; errors that a user can mend end with their message and status 1."""
-    options = _parser().parse_args(arguments)
+    options = command_parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     run_job(
@@ -43,7 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     )
 
 
-def _parser() -> ArgumentParser:
+def command_parser() -> ArgumentParser:
+    """Of this command; ``tools.compare`` gives it its arguments too."""
     parser = ArgumentParser(prog="python -m tools.train", description=__doc__)
     parser.add_argument("role", nargs="?", choices=sorted(ROLES), default="classifier")
     parser.add_argument("--model", choices=sorted(NETWORKS), help="default: the plain network of the role")
@@ -61,7 +65,9 @@ def _parser() -> ArgumentParser:
         "--small-share", type=float, default=0.0, help="share of the steps at 2/3 of the size"
     )
     parser.add_argument(
-        "--start-from", type=Path, help="weights.pt of an earlier training of the same network"
+        "--start-from",
+        type=Path,
+        help="weights.pt of an earlier training of the same network, or its finished engine (.onnx)",
     )
     parser.add_argument("--work", type=Path, help="checkpoints, weights, curves; default: runs/NAME")
     parser.add_argument("--out", type=Path, help="install engine and manifest here, e.g. engines/models")
@@ -143,7 +149,11 @@ def _train(task: _Task, options: Namespace) -> tuple[Trained, Fitted]:
     entry = task.entry
     torch.manual_seed(options.seed)
     net, earlier = build(entry, len(task.train.classes), task.size), 0.0
-    if options.start_from:
+    if options.start_from and options.start_from.suffix == ".onnx":
+        few = task.train.images[:: max(1, len(task.train.labels) // _EXAMPLES)][:_EXAMPLES]
+        examples = torch.from_numpy(normalise(np.ascontiguousarray(few), MEAN, STD))
+        take_over(net, options.start_from, examples, torch.nn.Sequential(net, torch.nn.Softmax(1)))
+    elif options.start_from:
         start = load_weights(options.start_from)
         net, earlier = start.net.to(memory_format=torch.channels_last), start.seconds
     recipe = Recipe(

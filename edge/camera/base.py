@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge._core import FrameStatus, PixelFormat
+from edge._core import FrameStatus, PixelFormat, Region
 from edge.camera.labels import Labels
+from edge.errors import CameraError
 
 CHANNELS = {PixelFormat.MONO8: 1, PixelFormat.BAYER_RG8: 1, PixelFormat.BGR8: 3, PixelFormat.BGRA8: 4}
 """Bytes per pixel."""
@@ -21,6 +22,8 @@ class Trigger:
     trigger_id: int
     encoder_count: int
     stamp_ns: int
+    recipe: int = 0
+    """Number of the recipe that shall judge this part: of a recording that is shown again; 0: whichever is active."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Frame:
     trigger_id: int | None = None
     encoder_count: int | None = None
     exposure_end_ns: int | None = None
+    received_ns: int | None = None
+    """When it was whole, where the back-end knows better than who asks."""
 
     @classmethod
     def without_pixels(cls, status: FrameStatus, pixel_format: PixelFormat) -> "Frame":
@@ -47,11 +52,25 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Belt:
+    """What a back-end that announces parts by itself must know of the belt."""
+
+    speed_m_per_s: float
+    counts_per_mm: float
+    frame_timeout_ns: int
+
+
+@dataclass(frozen=True)
 class EndOfStream:
     """The camera has shown its last frame."""
 
 
-Outcome = Trigger | Frame | EndOfStream | None
+@dataclass(frozen=True)
+class Delivered:
+    """Frames have gone into the ring by themselves since the last ``grab``; see ``Camera.join``."""
+
+
+Outcome = Trigger | Frame | Delivered | EndOfStream | None
 """None: nothing came within the time-out."""
 
 Target = Callable[[], NDArray[np.uint8]]
@@ -63,18 +82,30 @@ While the ring has no free slot these are bytes that nobody reads: the frame is 
 class Camera(ABC):
     """A frame source. A back-end overrides ``grab``, and ``open`` and ``close`` if it holds something.
 
-    The runner owns slots, triggers, pace and reconnection; it calls ``open`` again after a CameraError.
+    The runner owns slots, triggers, pace and reconnection; after a CameraError, or when frames stay away, it calls
+    ``close`` and ``open`` again. These two run on another thread than ``grab``, never at the same time, and may take
+    seconds; ``grab`` may not.
     """
 
     pitch_mm: float | None = None
     """Set: the runner shows one frame per pitch at line speed. None: the source has its own pace."""
     lockstep = False
     """True: the next trigger waits until the loop has decided the last part."""
+    free_running = False
+    """True: frames come without an end, so silence means that the camera is lost (camera.silence_limit_ms)."""
     decodes = False
     """True: grab computes for milliseconds, which must not happen at real-time priority."""
 
+    fills_ring = False
+    """True: frames go into the ring that ``join`` gave by themselves, and ``grab`` only tells of them."""
+    own_stamps = False
+    """True: exposure_end_ns is the device's word, not the time at which the host received the frame."""
+
+    def join(self, region: Region, belt: Belt) -> None:  # noqa: B027  (most leave the ring to the runner)
+        """Before the first ``open``: for a back-end whose driver fills ring slots and pushes triggers by itself."""
+
     def open(self, shown: int) -> None:  # noqa: B027  (a source may have nothing to open)
-        """Gets ready to deliver; ``shown`` parts of this line have been seen before, go on after them.
+        """Gets ready to deliver; ``shown`` is the last part that this line has been told of: go on after it.
 
         Raises CameraError when the source is not there.
         """
@@ -88,6 +119,13 @@ class Camera(ABC):
 
     def close(self) -> None:  # noqa: B027
         """Gives up what ``open`` holds; may be called twice."""
+
+    def set_exposure_us(self, value: float) -> None:
+        """From the next exposure on, also after it was opened again. From any thread; may take as long as the device.
+
+        Raises CameraError where it cannot be changed now.
+        """
+        raise CameraError("this kind of camera takes no exposure time while it runs")
 
     def labels(self) -> Labels | None:
         """Class names of the parts, where the source knows them."""

@@ -12,12 +12,16 @@ from types import FrameType
 from pydantic import ValidationError
 
 from edge._core import CoreError, Region
-from edge.camera.base import Camera
+from edge.camera.auto_exposure import ExposureKeeper
+from edge.camera.base import Belt, Camera
+from edge.camera.deadline import FrameDeadline
 from edge.camera.kinds import make_camera
+from edge.camera.light import LightKeeper
 from edge.camera.pace import Pace
 from edge.camera.runner import Runner
-from edge.camera.settings import CameraConfig, FileCamera
-from edge.errors import CameraError, EdgeError, RegionError
+from edge.camera.settings import AravisSettings, CameraConfig, FileCamera
+from edge.errors import CameraError, CameraHungError, EdgeError, RegionError
+from edge.service.notify import Notifier
 
 log = logging.getLogger("edge.camera")
 
@@ -41,11 +45,29 @@ def main(argv: list[str] | None = None) -> int:
         _write_labels(camera, config.labels_path)
         _end_on_signals(region)
         _prepare_process(config)
-        _runner(region, camera, config).run()
+        light = LightKeeper(config.camera.light) if config.camera.light else None
+        exposure = _exposure(region, camera, config)
+        keepers = [keeper for keeper in (light, exposure) if keeper is not None]
+        try:
+            for keeper in keepers:
+                keeper.start()
+            _runner(region, camera, config, light).run()
+        finally:
+            for keeper in keepers:
+                keeper.stop()
+    except CameraHungError as error:
+        log.error("%s", error)
+        _start_anew(sys.argv[1:] if argv is None else argv)
     except EdgeError as error:
         log.error("%s", error)
         return 2
     return 0
+
+
+def _start_anew(argv: list[str]) -> None:
+    """The same process with nothing left of what hung in it; it goes on after the parts that were shown."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.execv(sys.executable, [sys.executable, "-m", "edge.camera.host", *argv])  # noqa: S606  (our own program)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -57,17 +79,41 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _attach(path: str) -> Region:
     try:
-        return Region.attach(path)
+        region = Region.attach(path)
     except CoreError as error:
         raise RegionError(f"the camera process cannot use the line's region: {error}") from error
+    region.reclaim_slots()  # of a camera process before this one
+    return region
 
 
-def _runner(region: Region, camera: Camera, config: CameraConfig) -> Runner:
+def _runner(region: Region, camera: Camera, config: CameraConfig, light: LightKeeper | None) -> Runner:
     pace = Pace(
         speed_m_per_s=config.speed_m_per_s, counts_per_mm=config.counts_per_mm, pitch_mm=camera.pitch_mm
     )
+    timeout_ns = round(config.camera.frame_timeout_ms * 1e6)
+    camera.join(region, Belt(config.speed_m_per_s, config.counts_per_mm, timeout_ns))
     wait = isinstance(config.camera, FileCamera) and config.camera.wait_for_ready
-    return Runner(region, camera, pace, wait_for_ready=wait)
+    deadline = FrameDeadline(
+        frame_timeout_ms=config.camera.frame_timeout_ms,
+        silence_limit_ms=config.camera.silence_limit_ms if camera.free_running else None,
+    )
+    return Runner(
+        region,
+        camera,
+        pace,
+        deadline,
+        wait_for_ready=wait,
+        notifier=Notifier.from_environment(),
+        lit=(lambda: light.ready) if light else lambda: True,
+    )
+
+
+def _exposure(region: Region, camera: Camera, config: CameraConfig) -> ExposureKeeper | None:
+    settings = config.camera
+    if not isinstance(settings, AravisSettings) or settings.auto_exposure is None:
+        return None
+    begin_us = settings.exposure_us or settings.auto_exposure.lowest_us
+    return ExposureKeeper(settings.auto_exposure, region.status, begin_us, camera.set_exposure_us)
 
 
 def _write_labels(camera: Camera, path: Path | None) -> None:

@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from edge.camera.aravis import AravisCamera
 from edge.camera.base import Camera
+from edge.camera.gentl import GentlCamera
+from edge.camera.gstreamer import GstreamerCamera
+from edge.camera.pylon import PylonCamera
 from edge.camera.recording import RecordingCamera
 from edge.camera.replay import ReplayCamera
 from edge.camera.settings import CameraSettings
@@ -22,6 +26,10 @@ KINDS = {
     "replay": Kind(ReplayCamera, ReplayCamera.check),
     "video": Kind(VideoCamera, VideoCamera.check),
     "twin": Kind(TwinCamera, TwinCamera.check),
+    "gentl": Kind(GentlCamera, GentlCamera.check),
+    "pylon": Kind(PylonCamera, PylonCamera.check),
+    "gstreamer": Kind(GstreamerCamera, GstreamerCamera.check),
+    "aravis": Kind(AravisCamera, AravisCamera.check),
     "recording": Kind(RecordingCamera, RecordingCamera.check),
 }
 

@@ -11,7 +11,7 @@ from edge.camera.base import CHANNELS, Camera, EndOfStream, Frame, Outcome, Targ
 from edge.camera.replay import fill
 from edge.camera.settings import RecordingSettings
 from edge.errors import CameraError, RecordError
-from edge.records.recorded import LOST, STORED, RecordedLine, RecordedPart
+from edge.records.recorded import LOST, STORED, RecordedLine, RecordedPart, judged_by
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class RecordingCamera(Camera):
         self.lockstep = settings.pace == "fast"
         self._recorded = _load(settings)
         self._events: deque[tuple[int, int, RecordedPart]] = deque()
+        self._recipes = {(number, earlier): here for number, earlier, here in settings.judged_by}
         self._ahead: tuple[int, NDArray[np.uint8] | None] = (0, None)
         self._start_ns = 0
 
@@ -40,8 +41,8 @@ class RecordingCamera(Camera):
         _load(settings)
 
     def open(self, shown: int) -> None:
-        """Goes on after ``shown`` parts."""
-        parts = [part for part in self._recorded.parts if part.replayable][shown:]
+        """Goes on after the part ``shown``."""
+        parts = [part for part in self._recorded.parts if part.replayable and part.part_id > shown]
         events = [(_trigger_ns(part), _TRIGGER, part) for part in parts]
         events += [(_frame_ns(part), _FRAME, part) for part in parts if part.frame.state != LOST]
         # In lockstep a frame that came after the next trigger would wait for itself.
@@ -61,7 +62,8 @@ class RecordingCamera(Camera):
         self._events.popleft()
         stamp_ns = now_ns()
         if what == _TRIGGER:
-            return Trigger(part.part_id, int(part.fields["encoder_count"]), stamp_ns)
+            recipe = self._recipes.get(judged_by(part), 0)
+            return Trigger(part.part_id, int(part.fields["encoder_count"]), stamp_ns, recipe)
         return self._frame(part, target(), stamp_ns)
 
     def _is_due(self, due_ns: int, timeout_ms: int) -> bool:

@@ -22,6 +22,8 @@ STALL_S = 1.0
 class TwinCamera(Camera):
     """Receives triggers and frames; pixels go from the socket straight into the ring slot."""
 
+    own_stamps = True
+
     def __init__(self, settings: TwinSettings) -> None:
         if settings.socket is None:
             raise CameraError(
@@ -139,5 +141,5 @@ class TwinCamera(Camera):
 
     def _connected(self) -> socket.socket:
         if self._socket is None:
-            raise CameraError(f"{self._path}: not connected")
+            raise CameraError(f"{self._path}: not open")
         return self._socket

@@ -29,6 +29,7 @@ class VideoCamera(Camera):
         self._format = FORMATS[settings.pixel_format]
         self._capture: cv2.VideoCapture | None = None
         self._shown = 0
+        self.free_running = self._backend != "file"
         if self._backend == "file":
             self.pitch_mm = settings.pitch_mm
 

@@ -10,9 +10,9 @@ from collections import deque
 
 import serial
 
+from edge.backoff import BackOff
 from edge.conveyor.settings import CounterSettings
 from edge.conveyor.speed import EncoderBelt
-from edge.plc.backoff import BackOff
 from edge.plc.registers import U32_MASK
 from edge.plc.serial_port import LOST
 

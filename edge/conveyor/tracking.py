@@ -52,6 +52,17 @@ class Nozzle:
     """(bin, class id) of the rejects that it takes, -1 for any class; None: everything that does not pass."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """The last part whose pulse has begun, and the doubt about the belt at that moment."""
+
+    position_mm: float
+    slack_mm: float
+
+
+_NOTHING = _Begun(-math.inf, 0.0)
+
+
 class ShiftRegister:
     """Parts in belt order. Bounded: what does not fit is refused, and the caller counts it as rejected.
 
@@ -72,6 +83,9 @@ class ShiftRegister:
         self._order: list[tuple[float, int]] = []
         self._stopped: list[tuple[float, int]] = []
         self._blind_until_mm = -math.inf
+        # The coil stays on when a new reading of the encoder says that the belt is not quite there yet: the lease
+        # reaches beyond a part as soon as the coil is on for it.
+        self._begun: dict[Nozzle, _Begun] = {}
         self.ended = 0
 
     def __len__(self) -> int:
@@ -182,7 +196,7 @@ class ShiftRegister:
         """The lease: the belt travel up to which the coil may stay off for all that is known or can still come.
 
         ``now_ns`` is when the coil was last as it must be: a part whose pulse has begun by then is left out, for it the
-        coil is on already. In doubt it ends where the belt has certainly been.
+        coil is on already, and stays on to the end. In doubt it ends where the belt has certainly been.
         """
         if self._belt.doubt is not Doubt.NONE:
             return self._belt.certain_mm(now_ns)
@@ -190,13 +204,13 @@ class ShiftRegister:
         slack_mm = self._belt.slack_mm
         if centre_mm - slack_mm <= self._blind_until_mm:
             return here_mm
-        half_mm = self._nozzle.pulse_mm / 2
+        half_mm, begun = self._nozzle.pulse_mm / 2, self._begun.get(self._nozzle, _NOTHING)
         # What has not passed the sensor yet cannot be here before the whole way is gone.
         limit_mm = here_mm - half_mm
         first = bisect_left(self._stopped, (centre_mm - half_mm - slack_mm, 0))
         for position_mm, part_id in islice(self._stopped, first, None):
             begin_mm, _ = self._pulse_mm(self._nozzle, position_mm, part_id)
-            if begin_mm > centre_mm + slack_mm:
+            if begin_mm > centre_mm + slack_mm or position_mm > begun.position_mm:
                 limit_mm = min(limit_mm, begin_mm)
                 break
         return here_mm + limit_mm - centre_mm
@@ -220,13 +234,19 @@ class ShiftRegister:
         slack_mm = self._belt.slack_mm
         reach_mm = nozzle.pulse_mm / 2 + slack_mm
         first = bisect_left(self._stopped, (centre_mm - reach_mm, 0))
-        last = bisect_right(self._stopped, (centre_mm + reach_mm, math.inf))
-        for position_mm, part_id in self._stopped[first:last]:
+        # So far a new reading of the encoder may take back what has begun: the doubt of then, and a pulse.
+        begun = self._begun.get(nozzle, _NOTHING)
+        far_mm = centre_mm + reach_mm + begun.slack_mm + nozzle.pulse_mm
+        fires = False
+        for position_mm, part_id in self._stopped[first : bisect_right(self._stopped, (far_mm, math.inf))]:
             begin_mm, end_mm = self._pulse_mm(nozzle, position_mm, part_id)
-            meets = begin_mm - slack_mm <= centre_mm <= end_mm + slack_mm
-            if meets and self._concerns(nozzle, part_id):
-                return True
-        return False
+            on = begin_mm - slack_mm <= centre_mm or position_mm <= begun.position_mm
+            if on and centre_mm <= end_mm + slack_mm and self._concerns(nozzle, part_id):
+                fires = True
+                if position_mm > begun.position_mm:
+                    begun = _Begun(position_mm, slack_mm)
+        self._begun[nozzle] = begun
+        return fires
 
     def _concerns(self, nozzle: Nozzle, part_id: int) -> bool:
         part = self._parts[part_id]

@@ -14,9 +14,15 @@ namespace edge {
 
 enum class Help { READY, YOURS, LATE };
 
+struct AheadJob {
+  Preprocess* preprocess = nullptr;
+  void* input = nullptr;
+  const uint8_t* pixels = nullptr;
+  Geometry geometry{};
+};
+
 class Ahead {
  public:
-  Ahead(Preprocess& preprocess, void* input) : preprocess_(preprocess), input_(input) {}
   ~Ahead() { stop(); }
 
   // Runs on any processor but `not_cpu`; priority 0: the scheduler's own.
@@ -35,11 +41,10 @@ class Ahead {
   }
 
   // From here on until take() the pixels must stay. The geometry has passed the preprocess' check.
-  void offer(const uint8_t* pixels, const Geometry& geometry) {
+  void offer(const AheadJob& job) {
     offered_ = state_.load(std::memory_order_acquire) != kBusy;  // else it still hangs at an older frame
     if (!offered_) return;
-    pixels_ = pixels;
-    geometry_ = geometry;
+    job_ = job;
     state_.store(kOffered, std::memory_order_release);
     bell_.ring();
   }
@@ -64,7 +69,7 @@ class Ahead {
       const uint32_t seen = bell_.count();
       int state = kOffered;
       if (state_.compare_exchange_strong(state, kBusy, std::memory_order_acq_rel)) {
-        preprocess_.run(pixels_, geometry_, input_);
+        job_.preprocess->run(job_.pixels, job_.geometry, job_.input);
         state_.store(kDone, std::memory_order_release);
       } else {
         bell_.wait(seen, now_ns() + kSecond);
@@ -72,10 +77,7 @@ class Ahead {
     }
   }
 
-  Preprocess& preprocess_;
-  void* input_;
-  const uint8_t* pixels_ = nullptr;
-  Geometry geometry_{};
+  AheadJob job_{};
   bool offered_ = false;  // the loop's: whether the helper has this frame
   std::atomic<int> state_{kIdle};
   std::atomic<bool> quit_{false};

@@ -4,6 +4,7 @@
 
 #include "cuda_graph.hpp"
 #include "cuda_preprocess.hpp"
+#include "cuda_ring.hpp"
 #include "error.hpp"
 
 namespace py = pybind11;
@@ -45,6 +46,12 @@ void bind_cuda(py::module_& m) {
         py::arg("pixel_format"));
   m.def("cuda_preprocess_on_cpu", &on_cpu, py::arg("preprocess"), py::arg("pixels"), py::arg("width"),
         py::arg("height"), py::arg("stride"), py::arg("pixel_format"), py::arg("out"));
+  py::class_<CudaRing, std::shared_ptr<CudaRing>>(m, "CudaRing")
+      .def(py::init([](std::shared_ptr<Region> region, uintptr_t context, const std::string& library) {
+             return std::make_shared<CudaRing>(std::move(region), handle(context), library);
+           }),
+           py::arg("region"), py::kw_only(), py::arg("context"), py::arg("library") = "libcuda.so.1")
+      .def("device_address", &CudaRing::device_address, py::arg("index"));
   py::class_<CudaGraph, std::shared_ptr<CudaGraph>>(m, "CudaGraph")
       .def(py::init([](uintptr_t context, uintptr_t stream, int64_t timeout_ns, const std::string& library) {
              return std::make_shared<CudaGraph>(handle(context), handle(stream), timeout_ns, library);

@@ -81,12 +81,16 @@ Engine to_engine(const std::shared_ptr<EngineSlot>& slot) {
 class PyLoop {
  public:
   PyLoop(std::shared_ptr<Region> region, std::shared_ptr<RecordRing> records, const LoopSettings& settings,
-         std::shared_ptr<EngineSlot> gate, std::shared_ptr<EngineSlot> classifier)
-      : gate_(std::move(gate)), classifier_(std::move(classifier)) {
-    std::unique_ptr<Engine> second;
-    if (classifier_) second = std::make_unique<Engine>(to_engine(classifier_));
-    loop_ = std::make_unique<InspectionLoop>(std::move(region), std::move(records), settings,
-                                             to_engine(gate_), std::move(second));
+         const std::shared_ptr<EngineSlot>& gate, const std::shared_ptr<EngineSlot>& classifier)
+      : kept_{gate, classifier} {
+    loop_ = std::make_unique<InspectionLoop>(std::move(region), std::move(records), settings, to_engine(gate),
+                                             second_engine(classifier));
+  }
+  void add_recipe(const RecipeSettings& settings, const std::shared_ptr<EngineSlot>& gate,
+                  const std::shared_ptr<EngineSlot>& classifier) {
+    if (loop_->running()) throw CoreError("recipes are added before the loop is started");
+    loop_->add_recipe(settings, to_engine(gate), second_engine(classifier));
+    kept_.insert(kept_.end(), {gate, classifier});
   }
   ~PyLoop() { stop(); }
 
@@ -104,7 +108,11 @@ class PyLoop {
   bool running() const { return loop_->running(); }
 
  private:
-  std::shared_ptr<EngineSlot> gate_, classifier_;
+  static std::unique_ptr<Engine> second_engine(const std::shared_ptr<EngineSlot>& slot) {
+    return slot ? std::make_unique<Engine>(to_engine(slot)) : nullptr;
+  }
+
+  std::vector<std::shared_ptr<EngineSlot>> kept_;
   std::unique_ptr<InspectionLoop> loop_;
 };
 
@@ -121,15 +129,10 @@ void bind_loop(py::module_& m) {
       .value("MAJORITY", Fusion::MAJORITY)
       .finalize();
 
-  auto settings = py::class_<LoopSettings>(m, "LoopSettings").def(py::init<>());
-#define EDGE_SETTING(name) settings.def_readwrite(#name, &LoopSettings::name);
-  EDGE_SETTING(budget_cap_ns)
-  EDGE_SETTING(window_um)
-  EDGE_SETTING(max_speed_um_per_s)
-  EDGE_SETTING(speed_stale_ns)
-  EDGE_SETTING(frame_timeout_ns)
-  EDGE_SETTING(plc_write_assumed_ns)
-  EDGE_SETTING(ignore_deadlines)
+  auto recipe = py::class_<RecipeSettings>(m, "RecipeSettings").def(py::init<>());
+#define EDGE_SETTING(name) recipe.def_readwrite(#name, &RecipeSettings::name);
+  EDGE_SETTING(number)
+  EDGE_SETTING(earlier)
   EDGE_SETTING(min_mean)
   EDGE_SETTING(max_mean)
   EDGE_SETTING(max_dark_share)
@@ -140,13 +143,25 @@ void bind_loop(py::module_& m) {
   EDGE_SETTING(gate_scores)
   EDGE_SETTING(classifier_scores)
   EDGE_SETTING(routing)
-  EDGE_SETTING(routing_hysteresis)
-  EDGE_SETTING(braking_um_per_s2)
   EDGE_SETTING(second_view)
   EDGE_SETTING(brightness_wanted)
   EDGE_SETTING(rules)
   EDGE_SETTING(zones)
   EDGE_SETTING(mm_per_pixel)
+#undef EDGE_SETTING
+
+  auto settings = py::class_<LoopSettings, RecipeSettings>(m, "LoopSettings").def(py::init<>());
+#define EDGE_SETTING(name) settings.def_readwrite(#name, &LoopSettings::name);
+  EDGE_SETTING(budget_cap_ns)
+  EDGE_SETTING(window_um)
+  EDGE_SETTING(max_speed_um_per_s)
+  EDGE_SETTING(speed_stale_ns)
+  EDGE_SETTING(frame_timeout_ns)
+  EDGE_SETTING(change_pause_ns)
+  EDGE_SETTING(plc_write_assumed_ns)
+  EDGE_SETTING(ignore_deadlines)
+  EDGE_SETTING(routing_hysteresis)
+  EDGE_SETTING(braking_um_per_s2)
   EDGE_SETTING(frames_per_part)
   EDGE_SETTING(fusion)
   EDGE_SETTING(warmup_runs)
@@ -160,8 +175,9 @@ void bind_loop(py::module_& m) {
 
   py::class_<PyLoop>(m, "InspectionLoop")
       .def(py::init<std::shared_ptr<Region>, std::shared_ptr<RecordRing>, const LoopSettings&,
-                    std::shared_ptr<EngineSlot>, std::shared_ptr<EngineSlot>>(),
+                    const std::shared_ptr<EngineSlot>&, const std::shared_ptr<EngineSlot>&>(),
            py::arg("region"), py::arg("records"), py::arg("settings"), py::arg("gate"), py::arg("classifier"))
+      .def("add_recipe", &PyLoop::add_recipe, py::arg("settings"), py::arg("gate"), py::arg("classifier"))
       .def("start", &PyLoop::start)
       .def("stop", &PyLoop::stop)
       .def_property_readonly("running", &PyLoop::running);

@@ -52,7 +52,7 @@ Roi region_of_interest(const std::optional<std::array<int, 4>>& roi) {
 Preprocess make_preprocess(int out_width, int out_height, int channels, const std::vector<float>& mean,
                            const std::vector<float>& std, const std::string& resize,
                            const std::optional<std::array<int, 4>>& roi, const std::string& dtype,
-                           float int8_scale) {
+                           float int8_scale, const std::shared_ptr<FlatField>& flat_field) {
   PreprocessSettings s;
   s.out_width = out_width;
   s.out_height = out_height;
@@ -63,6 +63,7 @@ Preprocess make_preprocess(int out_width, int out_height, int channels, const st
   s.roi = region_of_interest(roi);
   s.element = choose(dtype, "dtype", "float32", Element::FLOAT32, "int8", Element::INT8);
   s.int8_scale = int8_scale;
+  s.flat_field = flat_field;
   return Preprocess(s);
 }
 
@@ -87,6 +88,19 @@ void check_output(const Preprocess& preprocess, const py::array& out) {
   }
 }
 
+using Map = py::array_t<uint16_t, py::array::c_style>;
+
+std::shared_ptr<FlatField> flat_field_of(const Map& dark, const Map& gain) {
+  if (!py::tuple(dark.attr("shape")).equal(gain.attr("shape")) || dark.ndim() < 2 || dark.ndim() > 3) {
+    throw CoreError("flat field: dark " + shape_text(dark) + " and gain " + shape_text(gain) +
+                    " found, two of height x width (x samples) expected");
+  }
+  const int samples = dark.ndim() == 3 ? static_cast<int>(dark.shape(2)) : 1;
+  const auto made = make_flat_field(static_cast<int>(dark.shape(1)), static_cast<int>(dark.shape(0)), samples,
+                                    dark.data(), gain.data());
+  return std::const_pointer_cast<FlatField>(made);
+}
+
 // Holds the GIL: half a millisecond at most, and it keeps two threads out of one object's buffers.
 FrameStats into(Preprocess& preprocess, const py::array& pixels, int64_t width, int64_t height,
                 int64_t stride, PixelFormat pixel_format, py::array& out) {
@@ -107,11 +121,16 @@ void bind_preprocess(py::module_& m) {
       .def_readonly("bright_share", &FrameStats::bright_share);
   const std::vector<float> zeros{0.0F, 0.0F, 0.0F};
   const std::vector<float> ones{1.0F, 1.0F, 1.0F};
+  py::class_<FlatField, std::shared_ptr<FlatField>>(m, "FlatField")
+      .def(py::init(&flat_field_of), py::kw_only(), py::arg("dark"), py::arg("gain"))
+      .def_readonly("width", &FlatField::width)
+      .def_readonly("height", &FlatField::height)
+      .def_readonly("samples", &FlatField::samples);
   py::class_<Preprocess>(m, "Preprocess")
       .def(py::init(&make_preprocess), py::kw_only(), py::arg("out_width"), py::arg("out_height"),
            py::arg("channels") = 3, py::arg("mean") = zeros, py::arg("std") = ones,
            py::arg("resize") = "area", py::arg("roi") = py::none(), py::arg("dtype") = "float32",
-           py::arg("int8_scale") = 1.0F)
+           py::arg("int8_scale") = 1.0F, py::arg("flat_field") = nullptr)
       .def_property_readonly("shape", &output_shape)
       .def("into", &into, py::arg("pixels"), py::arg("width"), py::arg("height"), py::arg("stride"),
            py::arg("pixel_format"), py::arg("out"));

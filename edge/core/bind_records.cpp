@@ -1,6 +1,7 @@
 #include <pybind11/native_enum.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include <algorithm>
 
@@ -84,6 +85,8 @@ py::dtype part_record_dtype() {
   EDGE_IN(action, "u1")
   EDGE_IN(bin, "u1")
   EDGE_IN(rule, "u1")
+  EDGE_IN(recipe_earlier, "u1")
+  EDGE_IN(recipe, "u2")
   EDGE_OUT(queued_ns, "i8")
   EDGE_OUT(sent_ns, "i8")
   EDGE_OUT(ack_ns, "i8")
@@ -95,10 +98,20 @@ py::dtype part_record_dtype() {
   return py::dtype(names, formats, offsets, sizeof(PartRecord));
 }
 
+py::array as_array(const std::vector<PartRecord>& records) {
+  py::array out(part_record_dtype(), static_cast<py::ssize_t>(records.size()));
+  if (!records.empty()) {
+    std::memcpy(out.mutable_data(), records.data(), records.size() * sizeof(PartRecord));
+  }
+  return out;
+}
+
 uint64_t append_unjudged(RecordRing& ring, uint64_t part_id, int64_t encoder_count, int64_t triggered_ns,
-                         int64_t deadline_ns) {
+                         int64_t deadline_ns, uint16_t recipe, bool earlier) {
   InspectionHalf half{};
   half.part_id = part_id;
+  half.recipe = recipe;
+  half.recipe_earlier = earlier ? 1 : 0;
   half.encoder_count = encoder_count;
   half.triggered_ns = triggered_ns;
   half.decided_ns = now_ns();
@@ -117,6 +130,7 @@ void bind_records(py::module_& m) {
       .def_static("attach", &RecordRing::attach, py::arg("path"))
       .def_property_readonly("head", &RecordRing::head)
       .def_property_readonly("capacity", &RecordRing::capacity)
+      .def_property_readonly("identity", &RecordRing::identity)
       .def(
           "acknowledge",
           [](RecordRing& ring, uint64_t index, Verdict verdict, Reason reason, PlcResult result,
@@ -126,13 +140,14 @@ void bind_records(py::module_& m) {
           py::arg("index"), py::kw_only(), py::arg("verdict"), py::arg("reason"), py::arg("result"),
           py::arg("queued_ns"), py::arg("sent_ns"), py::arg("ack_ns"))
       .def("append_unjudged", &append_unjudged, py::kw_only(), py::arg("part_id"), py::arg("encoder_count"),
-           py::arg("triggered_ns"), py::arg("deadline_ns"))
+           py::arg("triggered_ns"), py::arg("deadline_ns"), py::arg("recipe") = 0,
+           py::arg("recipe_earlier") = false)
       .def(
-          "unfinished",
+          "newest",
           [](const RecordRing& ring, uint64_t limit) {
             py::list found;
-            for (const auto& [index, half] : ring.unfinished(limit)) {
-              found.append(py::make_tuple(index, half.part_id, half.encoder_count));
+            for (const auto& r : ring.newest(limit)) {
+              found.append(py::make_tuple(r.index, r.part_id, r.encoder_count, r.triggered_ns, r.finished));
             }
             return found;
           },
@@ -143,18 +158,24 @@ void bind_records(py::module_& m) {
             const uint64_t head = ring->head(), kept = std::min<uint64_t>(head, ring->capacity());
             return RecordRing::Reader(ring, oldest ? head - kept : head);
           },
-          py::kw_only(), py::arg("oldest") = false);
+          py::kw_only(), py::arg("oldest") = false)
+      .def(
+          "reader_at",
+          [](std::shared_ptr<RecordRing> ring, uint64_t index) { return RecordRing::Reader(ring, index); },
+          py::arg("index"));
   py::class_<RecordRing::Reader>(m, "RecordReader")
       .def(
           "read",
+          [](RecordRing::Reader& reader, size_t limit) { return as_array(reader.read(limit, kPatience)); },
+          py::arg("limit") = 256)
+      .def(
+          "read_indexed",
           [](RecordRing::Reader& reader, size_t limit) {
-            const auto records = reader.read(limit, kPatience);
-            py::array out(part_record_dtype(), static_cast<py::ssize_t>(records.size()));
-            if (!records.empty()) {
-              std::memcpy(out.mutable_data(), records.data(), records.size() * sizeof(PartRecord));
-            }
-            return out;
+            std::vector<uint64_t> indices;
+            auto records = as_array(reader.read(limit, kPatience, &indices));
+            return py::make_tuple(records, indices);
           },
           py::arg("limit") = 256)
+      .def_property_readonly("cursor", &RecordRing::Reader::cursor)
       .def_property_readonly("lost", &RecordRing::Reader::lost);
 }

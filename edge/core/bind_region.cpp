@@ -155,6 +155,12 @@ void bind_region(py::module_& m) {
       .def_static("attach", &Region::attach, py::arg("path"))
       .def_property_readonly("status", [](std::shared_ptr<Region> r) { return StatusView{std::move(r)}; })
       .def_property_readonly("slot_bytes", &Region::slot_bytes)
+      .def("discard_frames", &Region::discard_waiting)
+      .def("reclaim_slots", &Region::reclaim)
+      .def(
+          "slot_address",
+          [](Region& r, uint64_t index) { return reinterpret_cast<uintptr_t>(r.pixels(index)); },
+          py::arg("index"))
       .def("claim_slot",
            [](std::shared_ptr<Region> r) -> std::shared_ptr<FrameSlot> {
              const auto index = r->claim();
@@ -189,6 +195,7 @@ void bind_region(py::module_& m) {
              auto reader = r->header().verdicts.reader();
              return VerdictReader{std::move(r), reader};
            })
+      .def("ring_loop", [](Region& r) { r.header().loop_bell.ring(); })
       .def("actuation_bell", [](Region& r) { return r.header().actuation_bell.count(); })
       .def(
           "wait_actuation",

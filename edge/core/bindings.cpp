@@ -10,6 +10,7 @@
 namespace py = pybind11;
 using namespace edge;
 
+void bind_aravis(py::module_& m);
 void bind_calibration(py::module_& m);
 void bind_cuda(py::module_& m);
 void bind_preprocess(py::module_& m);
@@ -34,6 +35,8 @@ void bind_enums(py::module_& m) {
       .value("INCOMPLETE", FrameStatus::INCOMPLETE)
       .value("CORRUPT", FrameStatus::CORRUPT)
       .value("OVERSIZE", FrameStatus::OVERSIZE)
+      .value("STALE", FrameStatus::STALE)
+      .value("UNLIT", FrameStatus::UNLIT)
       .finalize();
   py::native_enum<Verdict>(m, "Verdict", base)
       .value("NONE", Verdict::NONE)
@@ -75,6 +78,11 @@ void bind_enums(py::module_& m) {
       .value("DISCONNECTED", PlcResult::DISCONNECTED)
       .value("SUPERSEDED", PlcResult::SUPERSEDED)
       .finalize();
+  py::native_enum<JournalState>(m, "JournalState", base)
+      .value("NONE", JournalState::NONE)
+      .value("WRITTEN", JournalState::WRITTEN)
+      .value("PAUSED", JournalState::PAUSED)
+      .finalize();
   py::native_enum<LoopState>(m, "LoopState", base)
       .value("STARTING", LoopState::STARTING)
       .value("READY", LoopState::READY)
@@ -96,12 +104,13 @@ void bind_statistics(py::module_& m) {
       .def(py::init<>())
       .def("add", &Histogram::add, py::arg("value_ns"))
       .def("quantile", &Histogram::quantile, py::arg("q"))
+      .def("below", &Histogram::below, py::arg("value_ns"))
       .def_property_readonly("count", &Histogram::count)
       .def_property_readonly("max", &Histogram::max);
   py::class_<SlidingQuantile>(m, "SlidingQuantile")
       .def(py::init<size_t, double>(), py::arg("window"), py::arg("q"))
       .def("add", &SlidingQuantile::add, py::arg("value_ns"))
-      .def("value", &SlidingQuantile::value);
+      .def("value", py::overload_cast<>(&SlidingQuantile::value, py::const_));
 }
 
 }  // namespace
@@ -118,6 +127,7 @@ PYBIND11_MODULE(_core, m) {
   bind_routing(m);
   bind_region(m);
   bind_records(m);
+  bind_aravis(m);    // after the region, whose slots it fills
   bind_detector(m);  // before the loop, whose engines take its boxes
   bind_loop(m);
 }

@@ -39,6 +39,9 @@ CudaDriver open(const std::string& name) {
   find(library, name, "cuGraphInstantiateWithFlags", driver.graph_instantiate);
   find(library, name, "cuGraphDestroy", driver.graph_destroy);
   find(library, name, "cuGraphExecDestroy", driver.graph_exec_destroy);
+  find(library, name, "cuMemHostRegister_v2", driver.mem_host_register);
+  find(library, name, "cuMemHostUnregister", driver.mem_host_unregister);
+  find(library, name, "cuMemHostGetDevicePointer_v2", driver.mem_host_get_device_pointer);
   find(library, name, "cuGetErrorString", driver.get_error_string);
   return driver;
 }

@@ -2,6 +2,7 @@
 // ABI.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -24,6 +25,9 @@ struct CudaDriver {
   int (*graph_instantiate)(void** executable, void* graph, unsigned long long flags) = nullptr;
   int (*graph_destroy)(void* graph) = nullptr;
   int (*graph_exec_destroy)(void* executable) = nullptr;
+  int (*mem_host_register)(void* memory, size_t bytes, unsigned flags) = nullptr;
+  int (*mem_host_unregister)(void* memory) = nullptr;
+  int (*mem_host_get_device_pointer)(uint64_t* device, void* memory, unsigned flags) = nullptr;
   int (*get_error_string)(int error, const char** text) = nullptr;
 
   // Loaded once and never unloaded. Throws CoreError: no such library, or a function is missing.

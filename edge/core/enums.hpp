@@ -42,6 +42,9 @@ enum class PlcResult : uint8_t {
 
 enum class LoopState : int64_t { STARTING = 0, READY = 1, FAULT = 2, STOPPED = 3, HELD = 4 };
 
+// What becomes of the records of the ring.
+enum class JournalState : int64_t { NONE = 0, WRITTEN = 1, PAUSED = 2 };
+
 // What the decision rules want of a part in which a defect was found.
 enum class Action : uint8_t { NONE = 0, PASS = 1, REJECT = 2, REWORK = 3, HOLD_LINE = 4 };
 

@@ -17,6 +17,8 @@ enum class FrameStatus : uint32_t {
   INCOMPLETE = 1,  // packets missing
   CORRUPT = 2,     // could not be decoded
   OVERSIZE = 3,    // larger than a ring slot
+  STALE = 4,       // exposed before the camera was opened (again)
+  UNLIT = 5,       // the light controller did not have its values
 };
 
 }  // namespace edge

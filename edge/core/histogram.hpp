@@ -61,6 +61,14 @@ class Histogram {
   uint64_t count() const { return count_; }
   int64_t max() const { return max_; }
 
+  // How many values are at most this one, to the width of a bucket: 1 %.
+  uint64_t below(int64_t value_ns) const {
+    uint64_t seen = 0;
+    const size_t last = Buckets::index(value_ns);
+    for (size_t i = 0; i <= last; ++i) seen += counts_[i];
+    return seen;
+  }
+
  private:
   std::vector<uint64_t> counts_;
   uint64_t count_ = 0;
@@ -87,9 +95,12 @@ class SlidingQuantile {
     next_ = (next_ + 1) % values_.size();
   }
 
-  int64_t value() const {
+  int64_t value() const { return value(q_); }
+
+  // Another quantile of the same values.
+  int64_t value(double q) const {
     if (count_ == 0) return 0;
-    const auto above = static_cast<size_t>((1.0 - q_) * static_cast<double>(count_) + 1e-9);
+    const auto above = static_cast<size_t>((1.0 - q) * static_cast<double>(count_) + 1e-9);
     size_t seen = 0;
     for (size_t i = Buckets::kBuckets; i-- > 0;) {
       seen += counts_[i];
@@ -98,11 +109,20 @@ class SlidingQuantile {
     return 0;
   }
 
+  void clear() {
+    std::fill(counts_.begin(), counts_.end(), 0U);
+    next_ = count_ = 0;
+  }
+
  private:
   std::vector<int64_t> values_;
   std::vector<uint32_t> counts_;
   size_t next_ = 0, count_ = 0;
   double q_;
 };
+
+// Of an engine: what is known of its latency.
+constexpr size_t kLatencyRuns = 2048;
+constexpr double kLatencyQuantile = 0.999;
 
 }  // namespace edge

@@ -10,61 +10,34 @@
 
 #include "ahead.hpp"
 #include "anticipation.hpp"
-#include "box_scores.hpp"
-#include "histogram.hpp"
-#include "preprocess.hpp"
+#include "recipe.hpp"
 #include "record_ring.hpp"
 #include "region.hpp"
 #include "routing.hpp"
-#include "rules.hpp"
-#include "second_view.hpp"
 
 namespace edge {
-
-// An engine as the loop sees it. `run` reads `input` and fills `scores`; false: it failed.
-struct Engine {
-  Preprocess preprocess;
-  void* input = nullptr;
-  const float* scores = nullptr;
-  size_t classes = 0;
-  std::function<bool()> run;
-  SlidingQuantile latency_ns{2048, 0.999};
-  Anticipation verdict_delay{};  // from its start to the verdict, where it has the last word
-  int faults_in_a_row = 0;
-  ScoreCalibration calibration{};
-  std::shared_ptr<const BoxScores> boxes{};  // of the last run; null: the engine is no detector
-};
 
 // How the frames of one part become one verdict.
 enum class Fusion : int { ANY_REJECT = 0, MAJORITY = 1 };
 
-struct LoopSettings {
+// What is of the recipe is that of the first one, which runs until another is wanted.
+struct LoopSettings : RecipeSettings {
   int64_t budget_cap_ns = 15 * kMillisecond;
   int64_t window_um = 18'000;              // budget = min(cap, window / speed)
   int64_t max_speed_um_per_s = 1'200'000;  // assumed when the speed is not known
   int64_t speed_stale_ns = kSecond / 2;
   int64_t frame_timeout_ns = 100 * kMillisecond;  // trigger → frame received
-  int64_t plc_write_assumed_ns = kMillisecond;    // until actuation has measured it
-  bool ignore_deadlines = false;                  // replay of a recording: judge, never against the clock
-  float min_mean = 8, max_mean = 247;             // grey levels
-  float max_dark_share = 0.9F, max_bright_share = 0.6F;
-  float min_sharpness = 0;       // of the gate's input; 0: not looked at
-  int64_t max_frame_age_ns = 0;  // exposure → judged; 0: any
-  ClassRoles classes;
-  ScoreCalibration gate_scores, classifier_scores;
-  std::vector<RoutingRow> routing;
+  int64_t change_pause_ns =
+      50 * kMillisecond;  // between two changes of the recipe: longer than a trigger travels
+  int64_t plc_write_assumed_ns = kMillisecond;  // until actuation has measured it
+  bool ignore_deadlines = false;                // replay of a recording: judge, never against the clock
   double routing_hysteresis = 0.03;
   int64_t braking_um_per_s2 = 5'000'000;  // a belt that seems to slow down faster is not believed; 0: it is
-  SecondView second_view = SecondView::NONE;
-  float brightness_wanted = 110;  // grey level that an EXPOSED second view is brought to
-  std::vector<Rule> rules;
-  std::vector<Zone> zones;
-  float mm_per_pixel = 0;  // 0: unknown, defects have no size
   int frames_per_part = 1;
   Fusion fusion = Fusion::ANY_REJECT;
   // Enough for a p99.9 that one disturbed run does not decide; bounded in time for slow engines.
   int warmup_runs = 1100;
-  int64_t warmup_limit_ns = 6 * kSecond;
+  int64_t warmup_limit_ns = 4 * kSecond;      // a killed loop is to be READY again within ten
   int64_t keep_warm_ns = 250 * kMillisecond;  // the classifier never rests longer; 0: off
   int engine_fault_limit = 5;                 // failures in a row that end READY
   bool anticipate =
@@ -78,6 +51,10 @@ class InspectionLoop {
   // Throws CoreError when settings and engines do not fit.
   InspectionLoop(std::shared_ptr<Region> region, std::shared_ptr<RecordRing> records, LoopSettings settings,
                  Engine gate, std::unique_ptr<Engine> classifier);
+  // One more that the status word recipe_wanted may name, or one that stands by for such a one, before the
+  // start. Throws CoreError: its number is taken (none to stand by for), there are too many, or its settings
+  // and engines do not fit.
+  void add_recipe(RecipeSettings settings, Engine gate, std::unique_ptr<Engine> classifier);
   ~InspectionLoop() { stop(); }
 
   // `around` runs the thread's body, so that a host language can prepare the thread.
@@ -90,20 +67,30 @@ class InspectionLoop {
   struct Pending {
     Trigger trigger;
     bool open = false;
+    Recipe* recipe = nullptr;  // under which its sensor saw it
     int frames = 0, rejects = 0, passes = 0;
     InspectionHalf said{};  // what its frames say together so far
   };
 
   void body();
+  void resume_recipe();
   void warm_up();
+  void warm_up(Recipe& recipe, int64_t limit_ns);
   bool warm_up(Engine& engine);
   void step();
+  void change_recipe();
+  bool roll_back(int64_t now);
+  void activate(Recipe& next, int64_t now);
+  Recipe* recipe_of(int64_t number);
+  Recipe* find_recipe(size_t position, bool earlier);
+  void note_recipe(const Recipe& recipe);
   void open_parts();
   void close_part_of(uint64_t frame_index);
   void expire_parts();
-  void judge(const Trigger& trigger, const FrameHeader& frame, const uint8_t* pixels);
-  void begin(const Trigger& trigger, const FrameHeader& frame);
+  void judge(const Pending& place, const FrameHeader& frame, const uint8_t* pixels);
+  void begin(const Pending& place, const FrameHeader& frame);
   bool look(const FrameHeader& frame, const uint8_t* pixels);
+  void tell_light(float mean);
   void note_boxes();
   Reason unfit(const FrameHeader& frame) const;
   Reason badly_lit() const;
@@ -122,6 +109,8 @@ class InspectionLoop {
   int64_t patience_ends_ns(const Pending& place) const;
   void commit();
   void keep_warm();
+  bool fits_between_parts(int64_t takes_ns, int64_t now) const;
+  void keep_others_warm(int64_t now);
   void rest(Doorbell& bell, uint32_t seen);
   void rehearse();
   void publish_state();
@@ -133,19 +122,21 @@ class InspectionLoop {
   std::shared_ptr<Region> region_;
   std::shared_ptr<RecordRing> records_;
   LoopSettings settings_;
-  RoutingTable routing_;
   SpeedGuard speed_guard_;
-  RuleBook rules_;
-  Engine gate_;
-  std::unique_ptr<Engine> classifier_;
-  std::unique_ptr<Ahead> ahead_;  // of the classifier; null: the loop prepares it when it is asked
+  std::vector<std::unique_ptr<Recipe>> recipes_;
+  Recipe* active_ = nullptr;  // of the parts to come
+  Recipe* before_ = nullptr;  // of parts whose trigger is older than changed_ns_
+  int64_t changed_ns_ = 0;
+  Recipe* recipe_ = nullptr;      // of the part in work
+  std::unique_ptr<Ahead> ahead_;  // of the classifiers; null: the loop prepares their input when it is asked
   TriggerRing::Reader triggers_;
 
   InspectionHalf part_{};  // the part in work
   Scores gate_scores_;     // what the gate said of it
   Pending pending_[kPending];
   size_t next_pending_ = 0;
-  int64_t last_trigger_ns_ = 0, min_gap_ns_ = 0, classifier_ran_ns_ = 0;
+  int64_t last_trigger_ns_ = 0, min_gap_ns_ = 0, others_ran_ns_ = 0;
+  size_t next_other_ = 0;
   Anticipation frame_delay_;
   int64_t rehearsed_ns_ = 0;  // trigger of the part that was rehearsed for
   Geometry rehearsal_{};

@@ -13,6 +13,7 @@ namespace {
 using kernels::kLanes;
 
 constexpr int kLargestSide = 65536;
+constexpr int kNeighbours = 4;
 // Above this many rows per output row 16-bit weights would be too coarse; the sum is then made in float.
 constexpr std::size_t kMostFixedTaps = 48;
 constexpr std::array<float, 3> kLuma{0.299F, 0.587F, 0.114F};
@@ -90,6 +91,7 @@ Preprocess::Preprocess(const PreprocessSettings& settings) : settings_(settings)
   }
   for (auto& row : channels_) row.resize(static_cast<std::size_t>(settings.out_width));
   luma_.resize(static_cast<std::size_t>(settings.out_width));
+  if (settings.flat_field) flattened_.resize(settings.flat_field->dark.size());
 }
 
 std::size_t Preprocess::elements() const {
@@ -117,6 +119,14 @@ std::string Preprocess::check(const Geometry& g, std::size_t pixel_bytes) const 
   if (pixel_bytes < static_cast<std::size_t>(needed)) {
     return "pixel buffer of " + text(static_cast<int64_t>(pixel_bytes)) + " bytes found, " + text(needed) +
            " expected for stride " + text(g.stride) + " and height " + text(g.height);
+  }
+  if (const FlatField* flat = settings_.flat_field.get()) {
+    if (flat->width != g.width || flat->height != g.height || flat->samples != bytes) {
+      return "frame of " + text(g.width) + " x " + text(g.height) + " with " + text(bytes) +
+             " bytes a pixel found, the flat-field map is of " + text(flat->width) + " x " +
+             text(flat->height) + " with " + text(flat->samples) +
+             "; make a new map with edge camera flatfield";
+    }
   }
   const Roi& roi = settings_.roi;
   const Roi inside = clip(roi, g);
@@ -314,13 +324,35 @@ void Preprocess::run_plain(const uint8_t* pixels, int64_t stride, void* out, Bri
   }
 }
 
+const uint8_t* Preprocess::flattened(const uint8_t* pixels, const Geometry& geometry) noexcept {
+  const FlatField& flat = *settings_.flat_field;
+  const Roi roi = clip(settings_.roi, geometry);
+  // Neighbours of the region make its colours, and its rim where the picture grows.
+  const int first = std::max(roi.y - kNeighbours, 0);
+  const int last = std::min(roi.y + roi.height + kNeighbours, flat.height);
+  const auto left = static_cast<std::size_t>(std::max(roi.x - kNeighbours, 0) * flat.samples);
+  const auto right =
+      static_cast<std::size_t>(std::min(roi.x + roi.width + kNeighbours, flat.width) * flat.samples);
+  for (int y = first; y < last; ++y) {
+    const std::size_t at = static_cast<std::size_t>(y) * flat.row_bytes() + left;
+    correct(pixels + y * geometry.stride + left, flat.dark.data() + at, flat.gain.data() + at, right - left,
+            flattened_.data() + at);
+  }
+  return flattened_.data();
+}
+
 FrameStats Preprocess::run(const uint8_t* pixels, const Geometry& geometry, void* out) noexcept {
   prepare(geometry);
   Brightness brightness;
+  int64_t stride = geometry.stride;
+  if (settings_.flat_field) {
+    pixels = flattened(pixels, geometry);
+    stride = static_cast<int64_t>(settings_.flat_field->row_bytes());
+  }
   if (geometry.format == PixelFormat::BAYER_RG8 && !is_sparse_) {
-    run_mosaic(pixels, geometry.stride, out, brightness);
+    run_mosaic(pixels, stride, out, brightness);
   } else {
-    run_plain(pixels, geometry.stride, out, brightness);
+    run_plain(pixels, stride, out, brightness);
   }
   const double count = static_cast<double>(settings_.out_width) * settings_.out_height;
   return {static_cast<float>(static_cast<double>(brightness.sum) / 256.0 / count),

@@ -4,9 +4,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "flat_field.hpp"
 #include "frame.hpp"
 #include "mosaic_columns.hpp"
 #include "resample.hpp"
@@ -40,6 +42,7 @@ struct PreprocessSettings {
   Roi roi;
   Element element = Element::FLOAT32;
   float int8_scale = 1.0F;
+  std::shared_ptr<const FlatField> flat_field;  // null: none
 };
 
 // 0: not a format.
@@ -98,6 +101,8 @@ class Preprocess {
     int64_t bright = 0;
   };
 
+  // The frame as an even sensor would have seen it, where it is looked at.
+  const uint8_t* flattened(const uint8_t* pixels, const Geometry& geometry) noexcept;
   void reserve(int width, int height, PixelFormat format);
   void build_plain(int bytes_per_pixel);
   void build_mosaic(int width, int height);
@@ -131,6 +136,7 @@ class Preprocess {
   std::vector<int> column_start_;
   std::array<std::vector<float>, 3> channels_;  // one output row, R G B (or grey), grey level * 256
   std::vector<float> luma_;
+  std::vector<uint8_t> flattened_;  // a whole frame without padding
 };
 
 }  // namespace edge

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <ctime>
 #include <new>
 
 #include "clock.hpp"
@@ -14,7 +15,7 @@ namespace edge {
 namespace {
 
 constexpr uint64_t kMagic = 0x45444745'52494e47;  // "EDGERING"
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr uint32_t kInspected = 1, kActuated = 2;
 
 constexpr std::array<uint32_t, 256> crc_table() {
@@ -41,6 +42,7 @@ uint32_t crc32(const void* data, size_t bytes) {
 struct RecordRing::Header {
   uint64_t magic;
   uint32_t version, record_bytes, capacity, reserved;
+  int64_t identity;
   std::atomic<uint64_t> head;
 };
 
@@ -59,6 +61,7 @@ RecordRing::Cell& RecordRing::cell(uint64_t index) const {
 
 uint64_t RecordRing::head() const { return header().head.load(std::memory_order_acquire); }
 uint32_t RecordRing::capacity() const { return header().capacity; }
+int64_t RecordRing::identity() const { return header().identity; }
 
 std::shared_ptr<RecordRing> RecordRing::create(const std::string& path, uint32_t capacity) {
   if (capacity == 0) throw CoreError(path + ": a ring file needs room for at least one record");
@@ -77,6 +80,9 @@ std::shared_ptr<RecordRing> RecordRing::create(const std::string& path, uint32_t
   header->version = kVersion;
   header->record_bytes = sizeof(Cell);
   header->capacity = capacity;
+  timespec wall{};
+  clock_gettime(CLOCK_REALTIME, &wall);
+  header->identity = wall.tv_sec * kSecond + wall.tv_nsec;
   header->magic = kMagic;
   return ring;
 }
@@ -118,19 +124,22 @@ void RecordRing::acknowledge(uint64_t index, const ActuationHalf& half) {
   c.halves.fetch_or(kActuated, std::memory_order_release);
 }
 
-std::vector<std::pair<uint64_t, InspectionHalf>> RecordRing::unfinished(uint64_t limit) const {
-  std::vector<std::pair<uint64_t, InspectionHalf>> found;
+std::vector<RecordRing::Newest> RecordRing::newest(uint64_t limit) const {
+  std::vector<Newest> found;
   const uint64_t end = head(), room = std::min<uint64_t>(limit, capacity());
   for (uint64_t index = end > room ? end - room : 0; index < end; ++index) {
     const Cell& c = cell(index);
     if (c.index.load(std::memory_order_acquire) != index + 1) continue;
-    if (c.halves.load(std::memory_order_acquire) != kInspected) continue;
-    found.emplace_back(index, c.record.inspection);
+    const uint32_t halves = c.halves.load(std::memory_order_acquire);
+    if ((halves & kInspected) == 0) continue;
+    const InspectionHalf& part = c.record.inspection;
+    found.push_back({index, part.part_id, part.encoder_count, part.triggered_ns, (halves & kActuated) != 0});
   }
   return found;
 }
 
-std::vector<PartRecord> RecordRing::Reader::read(size_t limit, int64_t patience_ns) {
+std::vector<PartRecord> RecordRing::Reader::read(size_t limit, int64_t patience_ns,
+                                                 std::vector<uint64_t>* indices) {
   std::vector<PartRecord> records;
   while (records.size() < limit) {
     const uint64_t head = ring_->head();
@@ -156,6 +165,7 @@ std::vector<PartRecord> RecordRing::Reader::read(size_t limit, int64_t patience_
         (halves & kInspected) != 0 && c.inspection_crc == crc32(&record.inspection, sizeof(InspectionHalf)) &&
         ((halves & kActuated) == 0 || c.actuation_crc == crc32(&record.actuation, sizeof(ActuationHalf))) &&
         c.index.load(std::memory_order_acquire) == cursor_ + 1;
+    if (whole && indices != nullptr) indices->push_back(cursor_);
     cursor_++;
     if (whole) {
       records.push_back(record);

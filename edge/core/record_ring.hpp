@@ -38,12 +38,14 @@ struct InspectionHalf {
   float sharpness;                           // -1: not measured
   float defect_size_mm, defect_x, defect_y;  // -1: unknown; position in shares of the part's box
   int64_t classifier_needs_ns,
-      classifier_left_ns;          // asked before the last look: p99.9 with PLC, and what was left
-  int32_t row_um_per_s;            // the row of the routing table
-  uint8_t looks;                   // of the classifier
-  uint8_t frames;                  // fused into this verdict
-  Action action;                   // NONE: no rule was asked
-  uint8_t bin, rule, reserved[3];  // rule: number from 1; 0: none matched
+      classifier_left_ns;  // asked before the last look: p99.9 with PLC, and what was left
+  int32_t row_um_per_s;    // the row of the routing table
+  uint8_t looks;           // of the classifier
+  uint8_t frames;          // fused into this verdict
+  Action action;           // NONE: no rule was asked
+  uint8_t bin, rule;       // rule: number from 1; 0: none matched
+  uint8_t recipe_earlier;  // 1: by what stood by for that recipe and has taken its place
+  uint16_t recipe;         // by which it was judged
 };
 
 // Written once by actuation: what finally held for the part.
@@ -71,18 +73,28 @@ class RecordRing {
 
   uint64_t append(const InspectionHalf& half);
   void acknowledge(uint64_t index, const ActuationHalf& half);
-  // The newest records that have an inspection half and no actuation half: what a dead actuation left behind.
-  std::vector<std::pair<uint64_t, InspectionHalf>> unfinished(uint64_t limit) const;
+  // The newest records that have an inspection half, for an actuation that follows a dead one: what it has
+  // finished and what it left.
+  struct Newest {
+    uint64_t index, part_id;
+    int64_t encoder_count, triggered_ns;
+    bool finished;
+  };
+  std::vector<Newest> newest(uint64_t limit) const;
   uint64_t head() const;
   uint32_t capacity() const;
+  // Wall clock at its creation, ns: tells a ring from the one before it at the same path.
+  int64_t identity() const;
 
   class Reader {
    public:
     Reader(std::shared_ptr<RecordRing> ring, uint64_t cursor) : ring_(std::move(ring)), cursor_(cursor) {}
     // The next finished records, oldest first. An unfinished one holds the line for `patience_ns` after its
     // decision and is then handed out with PlcResult::PENDING: actuation died with it.
-    std::vector<PartRecord> read(size_t limit, int64_t patience_ns);
+    // `indices`, if given, gets the index of each.
+    std::vector<PartRecord> read(size_t limit, int64_t patience_ns, std::vector<uint64_t>* indices = nullptr);
     uint64_t lost() const { return lost_; }
+    uint64_t cursor() const { return cursor_; }
 
    private:
     std::shared_ptr<RecordRing> ring_;

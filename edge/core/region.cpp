@@ -9,7 +9,7 @@ namespace edge {
 namespace {
 
 constexpr uint64_t kMagic = 0x45444745'52454731;  // "EDGEREG1"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 3;
 constexpr uint64_t kPage = 4096;
 
 uint64_t page_up(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
@@ -19,7 +19,8 @@ uint64_t page_up(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 std::shared_ptr<Region> Region::create(const std::string& path, uint32_t frame_slots, uint64_t slot_bytes) {
   if (frame_slots < 2 || slot_bytes == 0)
     throw CoreError("a region needs at least 2 frame slots of at least 1 byte");
-  const uint64_t pixels_offset = page_up(sizeof(RegionHeader) + frame_slots * sizeof(Slot));
+  const uint64_t pixels_offset =
+      page_up(sizeof(RegionHeader) + frame_slots * (sizeof(Slot) + sizeof(std::atomic<uint32_t>)));
   const uint64_t stride = page_up(slot_bytes);
   std::shared_ptr<Region> region(new Region(MappedFile::create(path, pixels_offset + frame_slots * stride)));
   auto* header = new (region->file_.data()) RegionHeader{};
@@ -28,7 +29,10 @@ std::shared_ptr<Region> Region::create(const std::string& path, uint32_t frame_s
   header->frame_slots = frame_slots;
   header->slot_bytes = slot_bytes;
   header->pixels_offset = pixels_offset;
-  for (uint32_t i = 0; i < frame_slots; ++i) new (region->slots() + i) Slot{};
+  for (uint32_t i = 0; i < frame_slots; ++i) {
+    new (region->slots() + i) Slot{};
+    new (&region->order(i)) std::atomic<uint32_t>{0};
+  }
   std::atomic_thread_fence(std::memory_order_release);
   header->magic = kMagic;
   return region;
@@ -54,18 +58,30 @@ uint8_t* Region::pixels(uint64_t index) {
   return file_.data() + h.pixels_offset + (index % h.frame_slots) * page_up(h.slot_bytes);
 }
 
+uint64_t Region::pixels_bytes() { return header().frame_slots * page_up(header().slot_bytes); }
+
 Slot& Region::slot(uint64_t index) { return slots()[index % header().frame_slots]; }
 
-std::optional<uint64_t> Region::claim() {
-  const uint64_t index = header().write_cursor.load(std::memory_order_relaxed);
-  Slot& s = slot(index);
-  const SlotState state = s.state.load(std::memory_order_acquire);
-  if (state == SlotState::READY || state == SlotState::READING) {
-    status().frames_dropped.fetch_add(1, std::memory_order_relaxed);
-    return std::nullopt;
+std::optional<uint64_t> Region::try_claim() {
+  const uint32_t slots = header().frame_slots;
+  const uint64_t first = header().claim_hint.load(std::memory_order_relaxed);
+  for (uint32_t i = 0; i < slots; ++i) {
+    const uint64_t index = (first + i) % slots;
+    SlotState expected = SlotState::FREE;
+    if (!slot(index).state.compare_exchange_strong(expected, SlotState::WRITING, std::memory_order_acquire,
+                                                   std::memory_order_relaxed)) {
+      continue;
+    }
+    slot(index).generation.fetch_add(1, std::memory_order_acq_rel);
+    header().claim_hint.store(index + 1, std::memory_order_relaxed);
+    return index;
   }
-  s.state.store(SlotState::WRITING, std::memory_order_relaxed);
-  s.generation.fetch_add(1, std::memory_order_acq_rel);
+  return std::nullopt;
+}
+
+std::optional<uint64_t> Region::claim() {
+  const auto index = try_claim();
+  if (!index) status().frames_dropped.fetch_add(1, std::memory_order_relaxed);
   return index;
 }
 
@@ -74,38 +90,59 @@ void Region::publish(uint64_t index, FrameHeader frame) {
   frame.received_ns = now_ns();
   s.header = frame;
   s.state.store(SlotState::READY, std::memory_order_release);
-  header().write_cursor.store(index + 1, std::memory_order_release);
+  const uint64_t n = header().write_cursor.load(std::memory_order_relaxed);
+  order(n).store(static_cast<uint32_t>(index), std::memory_order_relaxed);
+  header().write_cursor.store(n + 1, std::memory_order_release);
   status().frames_published.fetch_add(1, std::memory_order_relaxed);
   header().loop_bell.ring();
 }
 
 void Region::drop(uint64_t index) { slot(index).state.store(SlotState::FREE, std::memory_order_release); }
 
+void Region::reclaim() {
+  std::vector<bool> waiting(header().frame_slots, false);
+  const uint64_t end = header().write_cursor.load(std::memory_order_acquire);
+  for (uint64_t n = header().read_cursor.load(std::memory_order_acquire); n < end; ++n) {
+    waiting[order(n).load(std::memory_order_relaxed)] = true;
+  }
+  for (uint32_t i = 0; i < header().frame_slots; ++i) {
+    const SlotState state = slot(i).state.load(std::memory_order_acquire);
+    // READY but not in the queue: the camera died between the two.
+    if (state == SlotState::WRITING || (state == SlotState::READY && !waiting[i])) drop(i);
+  }
+}
+
 void Region::push_trigger(const Trigger& trigger) {
   header().triggers.push(trigger);
+  status().last_trigger_id.store(static_cast<int64_t>(trigger.trigger_id), std::memory_order_relaxed);
   status().triggers_pushed.fetch_add(1, std::memory_order_release);
   header().loop_bell.ring();
   header().actuation_bell.ring();
 }
 
 std::optional<uint64_t> Region::take() {
-  const uint64_t index = header().read_cursor.load(std::memory_order_relaxed);
+  const uint64_t n = header().read_cursor.load(std::memory_order_relaxed);
+  if (n == header().write_cursor.load(std::memory_order_acquire)) return std::nullopt;
+  const uint64_t index = order(n).load(std::memory_order_relaxed);
   Slot& s = slot(index);
-  if (s.state.load(std::memory_order_acquire) != SlotState::READY) return std::nullopt;
+  if (s.state.load(std::memory_order_acquire) != SlotState::READY) return std::nullopt;  // taken already
   s.state.store(SlotState::READING, std::memory_order_relaxed);
   return index;
 }
 
 void Region::release(uint64_t index) {
-  header().read_cursor.store(index + 1, std::memory_order_relaxed);
+  header().read_cursor.fetch_add(1, std::memory_order_release);
   slot(index).state.store(SlotState::FREE, std::memory_order_release);
 }
 
 void Region::discard_waiting() {
   const uint64_t end = header().write_cursor.load(std::memory_order_acquire);
-  for (uint64_t i = header().read_cursor.load(std::memory_order_relaxed); i < end; ++i) {
+  for (uint64_t n = header().read_cursor.load(std::memory_order_relaxed); n < end; ++n) {
     status().frames_orphaned.fetch_add(1, std::memory_order_relaxed);
-    release(i);
+    release(order(n).load(std::memory_order_relaxed));
+  }
+  for (uint32_t i = 0; i < header().frame_slots; ++i) {  // of a loop that died while it gave one back
+    if (slot(i).state.load(std::memory_order_relaxed) == SlotState::READING) drop(i);
   }
 }
 

@@ -69,10 +69,11 @@ struct RegionHeader {
   uint32_t reserved;
   uint64_t slot_bytes;
   uint64_t pixels_offset;
+  std::atomic<uint64_t> claim_hint;    // where the search for a free slot begins: the oldest one
   Doorbell loop_bell;                  // triggers and frames
   Doorbell actuation_bell;             // triggers and verdicts
-  std::atomic<uint64_t> write_cursor;  // next slot the camera claims
-  std::atomic<uint64_t> read_cursor;   // next slot the loop takes
+  std::atomic<uint64_t> write_cursor;  // frames published since the start
+  std::atomic<uint64_t> read_cursor;   // frames that the loop has given back
   LineStatus status;
   TriggerRing triggers;
   VerdictRing verdicts;
@@ -92,11 +93,15 @@ class Region {
   LineStatus& status() { return header().status; }
   uint64_t slot_bytes() { return header().slot_bytes; }
   uint8_t* pixels(uint64_t index);
+  uint64_t pixels_bytes();  // of all slots together, from pixels(0) on; whole pages
   Slot& slot(uint64_t index);
 
-  // Camera side; one camera process writes. A slot that is claimed again before it was published belonged to
-  // a camera process that died.
-  std::optional<uint64_t> claim();
+  // Camera side; one camera process writes. Several slots may be claimed at once (a driver fills them), and
+  // the loop gets them in the order of publication, not of claims. Claims may come from any thread,
+  // publications from one.
+  void reclaim();  // a new camera process frees what an old one, now dead, had claimed
+  std::optional<uint64_t> try_claim();
+  std::optional<uint64_t> claim();                  // none: counted as a dropped frame
   void publish(uint64_t index, FrameHeader frame);  // stamps received_ns
   void drop(uint64_t index);
   void push_trigger(const Trigger& trigger);
@@ -113,6 +118,11 @@ class Region {
  private:
   explicit Region(MappedFile file) : file_(std::move(file)) {}
   Slot* slots() { return reinterpret_cast<Slot*>(file_.data() + sizeof(RegionHeader)); }
+  // Which slot was published as the n-th frame; as many places as slots.
+  std::atomic<uint32_t>& order(uint64_t n) {
+    auto* first = reinterpret_cast<std::atomic<uint32_t>*>(slots() + header().frame_slots);
+    return first[n % header().frame_slots];
+  }
 
   MappedFile file_;
 };

@@ -28,6 +28,7 @@
   X(frames_dropped)           \
   X(frames_orphaned)          \
   X(triggers_pushed)          \
+  X(last_trigger_id)          \
   X(triggers_lost)            \
   X(parts_decided)            \
   X(parts_tracked)            \
@@ -39,7 +40,33 @@
   X(classifier_p999_ns)       \
   X(speed_outside_table)      \
   X(holds_wanted)             \
-  X(holds_released)
+  X(holds_released)           \
+  X(recipe_wanted)            \
+  X(recipe_active)            \
+  X(recipe_refused)           \
+  X(rollback_wanted)          \
+  X(rolled_back)              \
+  X(rollback_refused)         \
+  X(camera_reconnects)        \
+  X(camera_stale)             \
+  X(camera_frames)            \
+  X(camera_incomplete)        \
+  X(camera_lost)              \
+  X(camera_lost_unnoticed)    \
+  X(camera_resent)            \
+  X(camera_copies)            \
+  X(camera_delay_p50_ns)      \
+  X(camera_delay_p99_ns)      \
+  X(camera_clock_jumps)       \
+  X(camera_drift_ppb)         \
+  X(camera_unmatched)         \
+  X(camera_exposure_ns)       \
+  X(camera_exposure_changes)  \
+  X(light_frames)             \
+  X(light_sum_milli)          \
+  X(journal_state)            \
+  X(journal_waiting)          \
+  X(journal_lost)
 
 namespace edge {
 

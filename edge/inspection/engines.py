@@ -17,7 +17,9 @@ _GRAPH_TIMEOUT_NS = 250_000_000
 """Far beyond any budget: only a GPU that hangs takes longer."""
 
 
-def preprocess_of(manifest: EngineManifest, roi: Roi | None) -> _core.Preprocess:
+def preprocess_of(
+    manifest: EngineManifest, roi: Roi | None, flat_field: _core.FlatField | None = None
+) -> _core.Preprocess:
     """The one preprocess that training, calibration and the line share."""
     spec = manifest.input
     return _core.Preprocess(
@@ -28,6 +30,7 @@ def preprocess_of(manifest: EngineManifest, roi: Roi | None) -> _core.Preprocess
         std=spec.std,
         resize=spec.resize,
         roi=(roi.x, roi.y, roi.width, roi.height) if roi else None,
+        flat_field=flat_field,
     )
 
 
@@ -49,10 +52,12 @@ def load_pair(gate: Path, classifier: Path | None, threads: int) -> tuple[Loaded
     return first, second
 
 
-def slot_of(engine: LoadedEngine, roi: Roi | None) -> _core.EngineSlot:
+def slot_of(
+    engine: LoadedEngine, roi: Roi | None, flat_field: _core.FlatField | None = None
+) -> _core.EngineSlot:
     """What the native loop calls: a CUDA graph where the engine can be captured, else its ``run``."""
     return _core.EngineSlot(
-        preprocess=preprocess_of(engine.manifest, roi),
+        preprocess=preprocess_of(engine.manifest, roi, flat_field),
         input=engine.input,
         output=engine.scores,
         run=engine.run,
@@ -60,6 +65,17 @@ def slot_of(engine: LoadedEngine, roi: Roi | None) -> _core.EngineSlot:
         graph=captured(engine),
         raw=engine.gpu.output if engine.gpu else None,
     )
+
+
+def gpu_ring(region: _core.Region, engine: LoadedEngine) -> _core.CudaRing | None:
+    """The frame ring, mapped for the engine's GPU; None: it runs on a CPU, or the driver refuses, which is logged."""
+    if engine.gpu is None:
+        return None
+    try:
+        return _core.CudaRing(region, context=engine.gpu.context)
+    except _core.CoreError as error:
+        _log.warning("the frame ring is not mapped for the GPU (%s); the line runs without", error)
+        return None
 
 
 def captured(engine: LoadedEngine) -> _core.CudaGraph | None:

@@ -8,39 +8,30 @@ import threading
 from pathlib import Path
 
 from edge import _core
+from edge.camera.flat_field import load_map
 from edge.errors import EdgeError
-from edge.inspection.engines import load_pair, slot_of
+from edge.inspection.engines import gpu_ring, load_pair, slot_of
 from edge.inspection.native import SECOND_VIEWS, class_roles, routing_row, score_calibration
 from edge.inspection.rules import native_rules
-from edge.inspection.settings import InspectionConfig
+from edge.inspection.settings import InspectionConfig, RecipeConfig
+from edge.service.notify import Notifier
+from engines.loaded import LoadedEngine
 from engines.manifest import EngineManifest
 
 _POLL_S = 0.05
+_WARM = {_core.LoopState.READY, _core.LoopState.HELD}
 _FUSIONS = {"any_reject": _core.Fusion.ANY_REJECT, "majority": _core.Fusion.MAJORITY}
 
 
 def loop_settings(config: InspectionConfig, manifest: EngineManifest) -> _core.LoopSettings:
     """Milliseconds, metres and names of the line file → nanoseconds, micrometres and indices of the loop."""
     settings = _core.LoopSettings()
+    fill_recipe(settings, config, manifest)
     settings.budget_cap_ns = round(config.budget.cap_ms * 1e6)
     settings.window_um = round(config.budget.window_mm * 1e3)
     settings.max_speed_um_per_s = round(config.max_speed_m_per_s * 1e6)
     settings.frame_timeout_ns = round(config.frame_timeout_ms * 1e6)
     settings.ignore_deadlines = config.ignore_deadlines
-    settings.min_mean = config.exposure.min_mean
-    settings.max_mean = config.exposure.max_mean
-    settings.max_dark_share = config.exposure.max_dark_share
-    settings.max_bright_share = config.exposure.max_bright_share
-    settings.min_sharpness = config.exposure.min_sharpness
-    settings.max_frame_age_ns = round(config.exposure.max_age_ms * 1e6)
-    settings.classes = class_roles(config.rules, manifest)
-    settings.gate_scores = score_calibration(config.scores.gate)
-    settings.classifier_scores = score_calibration(config.scores.classifier)
-    settings.routing = [routing_row(step) for step in config.routing]
-    settings.second_view = SECOND_VIEWS[config.retest.view]
-    settings.brightness_wanted = config.retest.brightness_mean
-    settings.rules, settings.zones = native_rules(config.rules, manifest.classes)
-    settings.mm_per_pixel = config.rules.mm_per_pixel
     settings.frames_per_part = config.fusion.frames
     settings.fusion = _FUSIONS[config.fusion.rule]
     settings.keep_warm_ns = round(config.keep_warm_ms * 1e6)
@@ -50,6 +41,53 @@ def loop_settings(config: InspectionConfig, manifest: EngineManifest) -> _core.L
     return settings
 
 
+def fill_recipe(settings: _core.RecipeSettings, recipe: RecipeConfig, manifest: EngineManifest) -> None:
+    """What belongs to the product."""
+    settings.number = recipe.number
+    settings.min_mean = recipe.exposure.min_mean
+    settings.max_mean = recipe.exposure.max_mean
+    settings.max_dark_share = recipe.exposure.max_dark_share
+    settings.max_bright_share = recipe.exposure.max_bright_share
+    settings.min_sharpness = recipe.exposure.min_sharpness
+    settings.max_frame_age_ns = round(recipe.exposure.max_age_ms * 1e6)
+    settings.classes = class_roles(recipe.rules, manifest)
+    settings.gate_scores = score_calibration(recipe.scores.gate)
+    settings.classifier_scores = score_calibration(recipe.scores.classifier)
+    settings.routing = [routing_row(step) for step in recipe.routing]
+    settings.second_view = SECOND_VIEWS[recipe.retest.view]
+    settings.brightness_wanted = recipe.retest.brightness_mean
+    settings.rules, settings.zones = native_rules(recipe.rules, manifest.classes)
+    settings.mm_per_pixel = recipe.rules.mm_per_pixel
+
+
+def make_loop(
+    region: _core.Region, records: _core.RecordRing, config: InspectionConfig
+) -> tuple[_core.InspectionLoop, _core.CudaRing | None]:
+    """The loop with every recipe that it may be asked for or have to go back to, loaded; the ring as its GPU sees it.
+
+    Raises EngineError, ConfigError, CoreError.
+    """
+    flat_field = load_map(config.flat_field).native() if config.flat_field else None
+
+    def load(recipe: RecipeConfig) -> tuple[LoadedEngine, _core.EngineSlot, _core.EngineSlot | None]:
+        first, second = load_pair(recipe.gate, recipe.classifier, config.threads)
+        slot = slot_of(second, recipe.roi, flat_field) if second else None
+        return first, slot_of(first, recipe.roi, flat_field), slot
+
+    engine, gate, classifier = load(config)
+    ring = gpu_ring(region, engine)
+    loop = _core.InspectionLoop(region, records, loop_settings(config, engine.manifest), gate, classifier)
+    standing_by = [recipe.earlier for recipe in (config, *config.recipes) if recipe.earlier]
+    for earlier, recipes in ((False, config.recipes), (True, standing_by)):
+        for recipe in recipes:
+            engine, gate, classifier = load(recipe)
+            settings = _core.RecipeSettings()
+            fill_recipe(settings, recipe, engine.manifest)
+            settings.earlier = earlier
+            loop.add_recipe(settings, gate, classifier)
+    return loop, ring
+
+
 def inspect(region_path: str, records_path: str, config: InspectionConfig) -> None:
     """Runs the loop until the line stops or the process is told to end."""
     ended = threading.Event()
@@ -57,23 +95,21 @@ def inspect(region_path: str, records_path: str, config: InspectionConfig) -> No
         signal.signal(number, lambda *_: ended.set())
     region = _core.Region.attach(region_path)
     records = _core.RecordRing.attach(records_path)
-    gate, classifier = load_pair(config.gate, config.classifier, config.threads)
-    loop = _core.InspectionLoop(
-        region,
-        records,
-        loop_settings(config, gate.manifest),
-        slot_of(gate, config.roi),
-        slot_of(classifier, config.roi) if classifier else None,
-    )
+    loop, _ring = make_loop(region, records, config)
     # Nothing in this process makes cyclic garbage any more, and a collection would hold the GIL.
     gc.collect()
     gc.freeze()
     gc.disable()
     if config.priority:
         _core.lock_memory()  # where it is permitted: a page fault costs the loop more than a verdict may take
+    notifier = Notifier.from_environment()
     loop.start()
     while loop.running and not region.status.stop and not ended.is_set():
+        state = _core.LoopState(region.status.loop_state)
+        if notifier.follow(region.status.loop_beat_ns, ready=state in _WARM):
+            notifier.say(f"loop {state.name.lower()}, {region.status.parts_decided} parts decided")
         ended.wait(_POLL_S)
+    notifier.stopping()
     loop.stop()
 
 

@@ -12,6 +12,10 @@ from edge.settings import Settings
 Share = Annotated[float, Field(ge=0, le=1)]
 SHIPPED = "shipped:"
 STORE = "store:"
+STORED = "stored:"
+"""A bundle of the recipe store (edge recipe)."""
+MOST_RECIPES = 16
+"""All of them are in memory, loaded and warm; edge/core/loop.cpp holds the same number."""
 
 
 class BudgetSettings(Settings):
@@ -148,31 +152,43 @@ class RealtimeSettings(Settings):
     keep_warm_ms: float = Field(250.0, ge=0, description="The classifier never rests longer; 0: it may.")
 
 
-class InspectionConfig(Settings):
-    """All that ``edge.inspection.process`` is told; line.py writes it as JSON. Paths are absolute."""
+class RecipeConfig(Settings):
+    """What the inspection process is told of one recipe. Paths are absolute."""
 
+    number: int = Field(0, ge=0, le=65535)
     gate: Path
     classifier: Path | None
-    threads: int
     roi: Roi | None
-    budget: BudgetSettings
     exposure: ExposureSettings
     routing: tuple[RoutingStep, ...] = Field(min_length=1)
     scores: ScoreSettings = ScoreSettings()
     retest: RetestSettings = RetestSettings()
-    fusion: FusionSettings = FusionSettings()
     rules: RuleSettings = RuleSettings()
+    stored: str = ""
+    """Id in the recipe store; empty: the line file's own."""
+    earlier: "RecipeConfig | None" = None
+    """What stands by for it, loaded, should a watch take it back."""
+
+    @field_validator("routing")
+    @classmethod
+    def _speeds_rise(cls, steps: tuple[RoutingStep, ...]) -> tuple[RoutingStep, ...]:
+        return check_routing(steps)
+
+
+class InspectionConfig(RecipeConfig):
+    """All that ``edge.inspection.process`` is told; line.py writes it as JSON. Its own recipe is the first."""
+
+    recipes: tuple[RecipeConfig, ...] = ()
+    threads: int
+    flat_field: Path | None = None
+    budget: BudgetSettings
+    fusion: FusionSettings = FusionSettings()
     frame_timeout_ms: float
     max_speed_m_per_s: float
     priority: int
     loop_cpu: int | None
     keep_warm_ms: float
     ignore_deadlines: bool = False
-
-    @field_validator("routing")
-    @classmethod
-    def _speeds_rise(cls, steps: tuple[RoutingStep, ...]) -> tuple[RoutingStep, ...]:
-        return check_routing(steps)
 
 
 def check_routing(steps: tuple[RoutingStep, ...]) -> tuple[RoutingStep, ...]:

@@ -17,11 +17,13 @@ from edge._core import (
     Verdict,
     VerdictEntry,
     now_ns,
+    sleep_until_ns,
 )
 from edge.conveyor.doubt import Doubt
 from edge.conveyor.serial_counter import SerialCounter
 from edge.conveyor.speed import EncoderBelt, FixedBelt
 from edge.conveyor.tracking import Nozzle, Part, ShiftRegister
+from edge.plc.changeover import Changeover
 from edge.plc.connect import make_link
 from edge.plc.contact import Contact
 from edge.plc.ejector import EjectorCoil
@@ -32,14 +34,20 @@ from edge.plc.questions import Asked, Questions, publish_speed
 from edge.plc.registers import FaultCode
 from edge.plc.revoke import Revocations
 from edge.plc.settings import ActuationConfig, EjectorSettings, SorterSettings
+from edge.plc.told import ToldParts
 from edge.plc.writer import Decision, Outcome, VerdictWriter
+from edge.service.notify import Notifier
 
 log = logging.getLogger("edge.plc")
 
 LONGEST_WAIT_NS = 50_000_000
-REHEARSE_NS = 100_000
-"""How often the request is rehearsed while a verdict is due: the inference beside it empties the caches."""
+FIRST_OPEN_NS = 100_000_000
+REHEARSE_NS = 200_000
+"""How often the request is rehearsed while a verdict is due: the inference beside it empties the caches. A verdict that
+comes meanwhile waits, so a rehearsal (20 µs, cold 60) must be the smaller part of it."""
 REVOKE_AGAIN_NS = 5_000_000
+SUPERSEDED = Outcome(Verdict.REJECT, Reason.NO_VERDICT, PlcResult.SUPERSEDED, 0, 0)
+"""Of a verdict for a part that had one already."""
 SILENT_NS, SILENT_PERIODS = 100_000_000, 4
 """A PLC that answers, but has not told where the belt is for so long (whichever is longer), tells nothing any more."""
 
@@ -68,10 +76,11 @@ class Actuation:
             for i, sorter in enumerate(plc.sorters)
         ]
         self._revocations = Revocations(self._writer, active=plc.mode == "tracked")
+        self._changeover = Changeover(region, config.recipes)
         self._handshake = (
-            Handshake(plc, self._register, self._belt, config.recipe_id) if plc.handshake else None
+            Handshake(plc, self._register, self._belt, self._changeover) if plc.handshake else None
         )
-        self._heartbeat = Heartbeat(self._link, plc, self._status, config.recipe_id, self._handshake)
+        self._heartbeat = Heartbeat(self._link, plc, self._status, self._changeover, self._handshake)
         coils = (self._coil, *self._sorters)
         self._contact = Contact(
             self._link, plc, self._status, coils=coils, heartbeat=self._heartbeat, writer=self._writer
@@ -90,6 +99,7 @@ class Actuation:
         self._last_part_id = 0
         # Triggers before our time: this process was restarted, and parts it never saw are on the belt.
         self._restarted = self._status.triggers_pushed > 0
+        self._told = ToldParts()
         self._finished_early: set[int] = set()
         if self._restarted:
             self._register.start_blind(now_ns())
@@ -118,12 +128,21 @@ class Actuation:
         """Ends ``run`` at its next turn."""
         self._stopping = True
 
-    def run(self) -> None:
-        """Until somebody says stop; then the PLC is told that the line is not ready and the coil is off."""
+    def run(self, notifier: Notifier | None = None) -> None:
+        """Until somebody says stop; then the PLC is told that the line is not ready and the coil is off.
+
+        ``notifier`` hears of every turn. It is ready without a PLC: to reject what cannot be told is its work.
+        """
+        notifier = notifier or Notifier()
         self._status.actuation_ready = 1
+        self._open_first()
         while not (self._stopping or self._status.stop):
             bell = self._region.actuation_bell()
-            self._rest(bell, self._turn())
+            due_ns = self._turn()
+            if notifier.follow(self._status.actuation_beat_ns):
+                notifier.say("PLC connected" if self._link.is_open else "no PLC: every part is a reject")
+            self._rest(bell, due_ns)
+        notifier.stopping()
         # Parts that inspection will not get to any more: their verdict is ours to give.
         self._take_triggers()
         self._take_verdicts()
@@ -138,6 +157,14 @@ class Actuation:
         self._status.actuation_ready = 0
         self._link.close()
 
+    def _open_first(self) -> None:
+        """Before the first verdict: one that was queued while nobody was here is not lost to a link still opening."""
+        until_ns = now_ns() + FIRST_OPEN_NS
+        while not self._link.is_open and now_ns() < until_ns and not (self._stopping or self._status.stop):
+            if (due_ns := self._link.service(now_ns())) >= until_ns or self._link.last_error:
+                return
+            sleep_until_ns(min(due_ns, until_ns))
+
     def _rest(self, bell: int, due_ns: int) -> None:
         """Asleep until something is due, but awake and warm when the loop has announced a verdict."""
         status = self._status
@@ -148,8 +175,19 @@ class Actuation:
         elif now < from_ns:
             self._region.wait_actuation(bell, min(due_ns, from_ns))
         else:
+            self._stand_by(bell, min(due_ns, until_ns))
+
+    def _stand_by(self, bell: int, until_ns: int) -> None:
+        """Awake until the bell rings; then the verdict goes out before anything else is looked at."""
+        while (now := now_ns()) < until_ns:
+            self._take_triggers()
+            self._steer()
             self._writer.rehearse(now)
-            self._region.spin_actuation(bell, min(due_ns, until_ns, now + REHEARSE_NS))
+            self._region.spin_actuation(bell, min(until_ns, now + REHEARSE_NS))
+            if self._region.actuation_bell() != bell:
+                self._take_triggers()
+                self._take_verdicts()
+                return
 
     def _turn(self) -> int:
         """Does everything that is due; returns when to look again."""
@@ -158,11 +196,12 @@ class Actuation:
         counter_due_ns = self._read_counter()
         self._watch_encoder(now_ns())
         self._take_triggers()
+        self._steer()  # the counter or the PLC may have taken their time
         self._take_verdicts()
         self._reject_unjudged(now_ns())
         self._watch_camera(now_ns())
         self._beat()
-        self._questions.ask(self._steer())
+        self._questions.ask(self._see_to_parts())
         event_ns = self._steer()
         self._retire(now_ns())
         self._publish()
@@ -186,6 +225,9 @@ class Actuation:
 
     def _enter(self, part_id: int, encoder_count: int, stamp_ns: int) -> Part | None:
         part = self._register.enter(part_id, encoder_count, stamp_ns)
+        if part is not None and not part.final and (part_id, stamp_ns) in self._told:
+            # Told twice, or it came while we looked at what was left: whatever the PLC heard, it is rejected here.
+            self._register.settle(part, Verdict.REJECT, Reason.PLC_SILENT)
         if self._handshake and part_id > self._last_part_id:
             self._handshake.trigger(part_id)
         self._last_part_id = max(self._last_part_id, part_id)
@@ -195,21 +237,20 @@ class Actuation:
 
     def _take_verdicts(self) -> None:
         while (entry := self._verdicts.read()) is not None:
+            self._judge(entry)
             self._take_triggers()  # verdicts may queue up behind a slow PLC for longer than a part is under way
             self._steer()
-            self._judge(entry)
 
     def _judge(self, entry: VerdictEntry) -> None:
         queued_ns = now_ns()
         if entry.record_index in self._finished_early:
             return
         part = self._register.get(entry.part_id)
-        if part is None and entry.part_id > self._last_part_id:
-            # Its trigger was overwritten before we saw it.
+        if part is None and (entry.part_id, entry.triggered_ns) not in self._told:
+            # Its trigger was overwritten before we saw it, or came while nobody was here.
             part = self._enter(entry.part_id, entry.encoder_count, entry.triggered_ns)
         if part is None or part.final:
-            late = Outcome(Verdict.REJECT, Reason.NO_VERDICT, PlcResult.SUPERSEDED, 0, 0)
-            self._acknowledge(entry.record_index, late, queued_ns)
+            self._acknowledge(entry.record_index, SUPERSEDED, queued_ns)
             return
         outcome = self._settle(part, Decision.of(entry, queued_ns))
         self._acknowledge(entry.record_index, outcome, queued_ns)
@@ -223,6 +264,8 @@ class Actuation:
                 encoder_count=part.encoder_count,
                 triggered_ns=part.triggered_ns,
                 deadline_ns=deadline_ns,
+                recipe=self._changeover.active,
+                recipe_earlier=self._changeover.taken_back,
             )
             outcome = self._settle(part, Decision(Verdict.REJECT, Reason.NO_VERDICT, deadline_ns))
             self._acknowledge(index, outcome, queued_ns)
@@ -235,6 +278,7 @@ class Actuation:
         self._register.settle(
             part, outcome.verdict, outcome.reason, class_id=decision.class_id, bin_id=decision.bin
         )
+        self._told.add((part.part_id, part.triggered_ns))
         self._revocations.settled(part, decision, outcome, now_ns())
         if self._handshake:
             self._handshake.result(part.part_id)
@@ -277,6 +321,19 @@ class Actuation:
             self._heartbeat.due_ns = min(self._heartbeat.due_ns, now)
         return self._register.next_event_ns(now, self._timeout_ns)
 
+    def _see_to_parts(self) -> int:
+        """Whatever came while an answer was awaited, so that a verdict never waits for two requests that can wait.
+
+        Until nothing rings meanwhile; returns when the next edge is due.
+        """
+        while True:
+            bell = self._region.actuation_bell()
+            self._take_triggers()
+            self._take_verdicts()
+            event_ns = self._steer()
+            if self._region.actuation_bell() == bell:
+                return event_ns
+
     def _beat_due_ns(self) -> int:
         """A quarter of a period is left to a verdict that is awaited: it must not wait for the beat's answer."""
         due_ns = self._heartbeat.due_ns
@@ -285,12 +342,14 @@ class Actuation:
         return min(due_ns, self._heartbeat.must_tell_ns(due_ns))
 
     def _beat(self) -> None:
+        if self._changeover.news():
+            self._heartbeat.due_ns = min(self._heartbeat.due_ns, now_ns())
         if now_ns() < self._beat_due_ns():
             return
         # The lease speaks for every part that has passed the sensor by now.
-        self._take_triggers()
-        self._steer()
-        now = now_ns()
+        self._see_to_parts()
+        if (now := now_ns()) < self._beat_due_ns():
+            return
         if self._link.is_open and (in_charge_ns := self._in_charge_ns(now)) > now:
             self._status.line_ready = 0
             self._heartbeat.withhold(in_charge_ns)
@@ -321,8 +380,8 @@ class Actuation:
             self._register.start_blind(now_ns())
 
     def _connected(self, now: int) -> None:
-        if self._encoder and self._counter is None:
-            # Where the belt is, before anything is said about parts on it.
+        if self._handshake or (self._encoder and self._counter is None):
+            # Where the belt is and which recipe is wanted, before anything is said about parts.
             self._questions.read_plc(now)
 
     def _read_counter(self) -> int:
@@ -358,7 +417,7 @@ class Actuation:
         # On a belt that stands READY stays: it must be allowed to move before it can be believed again.
         if self._belt.speed_m_per_s > 0 and doubt in {Doubt.MISMATCH, Doubt.IMPOSSIBLE_SPEED}:
             return FaultCode.TRACKING_LOST
-        return self._handshake.line_fault if self._handshake else FaultCode.NONE
+        return self._handshake.line_fault if self._handshake else self._changeover.fault
 
     def _watch_camera(self, now: int) -> None:
         """Parts that pass a camera that is not there have no trigger, and so no place in the shift register."""
@@ -378,12 +437,22 @@ class Actuation:
         return max(coil.in_charge_ns(now) for coil in (self._coil, *self._sorters))
 
     def _finish_what_was_left(self) -> None:
-        """Parts whose verdict the process before us may have written or not: rejects, and taken back in the PLC."""
+        """Parts whose verdict the process before us may have written or not: rejects, and told to the PLC as such."""
         now = now_ns()
-        for index, part_id, encoder_count in self._records.unfinished():
+        records = self._records.newest()
+        self._told.update(
+            (part_id, triggered_ns) for _, part_id, _, triggered_ns, finished in records if finished
+        )
+        for index, part_id, encoder_count, triggered_ns, finished in records:
+            if finished:
+                continue
+            self._finished_early.add(index)
+            if (part_id, triggered_ns) in self._told:
+                self._acknowledge(index, SUPERSEDED, now)
+                continue
+            self._told.add((part_id, triggered_ns))
             outcome = Outcome(Verdict.REJECT, Reason.PLC_SILENT, PlcResult.TIMEOUT, 0, 0)
             self._acknowledge(index, outcome, now)
-            self._finished_early.add(index)
             self._last_part_id = max(self._last_part_id, part_id)
             position_mm = self._belt.trigger_position_mm(encoder_count, now)
             self._revocations.add(Part(part_id, encoder_count, now, position_mm), Reason.PLC_SILENT, now)

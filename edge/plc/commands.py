@@ -15,8 +15,7 @@ from rich.progress import Progress
 from edge.errors import PlcError
 from edge.plc import latency as latencies
 from edge.plc.connect import address_of
-from edge.plc.link import Link
-from edge.plc.probe import ANSWER_LIMIT_NS, open_link, refuse_if_driven, settings_of
+from edge.plc.probe import open_link, pulse, refuse_if_driven, settings_of
 from edge.plc.register_doc import comma_separated, markdown
 from edge.plc.settings import PlcSettings
 from edge.plc.watch import Watch
@@ -95,20 +94,25 @@ def jog(  # noqa: PLR0917  (options of a command)
 ) -> None:
     """Pulse the ejector, after a question. Refused while a runtime drives this PLC."""
     plc, _ = settings_of(line, host, port, unit)
-    with open_link(plc) as link:
-        refuse_if_driven(link, plc)
-        coil = plc.ejector.coil
-        if not yes:
-            typer.confirm(
-                f"Coil {coil} of the PLC at {address_of(plc)} goes on for {pulse_ms:g} ms, {times} time(s). "
-                "Is the ejector clear of hands?",
-                abort=True,
-            )
-        for i in range(times):
-            if i:
-                time.sleep(1.0)
-            on_ms = _pulse(link, coil, pulse_ms)
-            console.print(f"pulse {i + 1}: coil {coil} was on for {on_ms:.1f} ms, both edges acknowledged")
+    coil = plc.ejector.coil
+    if plc.mode == "tracked":
+        console.print("plc.mode is tracked: the PLC fires by itself, and may not look at this coil")
+    if not yes:
+        with open_link(plc) as link:
+            refuse_if_driven(link, plc)
+        typer.confirm(
+            f"Coil {coil} of the PLC at {address_of(plc)} goes on for {pulse_ms:g} ms, {times} time(s). "
+            "Is the ejector clear of hands?",
+            abort=True,
+        )
+    for i in range(times):
+        if i:
+            time.sleep(1.0)
+        # Anew for each: some PLCs hang up while nobody asks them anything.
+        with open_link(plc) as link:
+            refuse_if_driven(link, plc)
+            on_ms = pulse(link, plc, pulse_ms)
+        console.print(f"pulse {i + 1}: coil {coil} was on for {on_ms:.1f} ms, both edges acknowledged")
 
 
 @app.command()
@@ -142,6 +146,10 @@ def sim(
         console.print(f"simulated PLC on 127.0.0.1 port {plc.port}; Ctrl-C ends it")
         with open_link(plc) as link:
             _show(Watch(link, plc), once)
+        if not (once or console.is_terminal):
+            twin.wait()  # its panel was shown once, and it is there for others
+    except KeyboardInterrupt:
+        return
     finally:
         twin.terminate()
         twin.wait(5)
@@ -205,19 +213,3 @@ def _show(watching: Watch, once: bool) -> None:
                 live.update(watching.look(), refresh=True)
     except KeyboardInterrupt:
         return
-
-
-def _pulse(link: Link, coil: int, pulse_ms: float) -> float:
-    """One pulse; the coil is switched off whatever happens in between."""
-    try:
-        on = link.write_coil(coil, True, time.monotonic_ns() + ANSWER_LIMIT_NS)
-        if on.acked:
-            time.sleep(pulse_ms / 1000)
-    finally:
-        off = link.write_coil(coil, False, time.monotonic_ns() + ANSWER_LIMIT_NS)
-    if not (on.acked and off.acked):
-        raise PlcError(
-            f"coil {coil} was not acknowledged ({on.result.name}, then {off.result.name}): {link.last_error}; "
-            "look whether it is off"
-        )
-    return (off.ack_ns - on.ack_ns) / 1e6

@@ -2,6 +2,7 @@
 
 from edge.conveyor.speed import Belt
 from edge.conveyor.tracking import ShiftRegister
+from edge.plc.changeover import Changeover
 from edge.plc.confirmation import RejectConfirmation
 from edge.plc.registers import HANDSHAKE, U32_MASK, ControlBit, FaultCode, HandshakeBit, encode
 from edge.plc.settings import PlcSettings
@@ -13,11 +14,13 @@ MISSED_LOOKS = 3
 class Handshake:
     """What goes into block ``handshake`` and what comes from block ``control``."""
 
-    def __init__(self, settings: PlcSettings, register: ShiftRegister, belt: Belt, recipe_id: int) -> None:
+    def __init__(
+        self, settings: PlcSettings, register: ShiftRegister, belt: Belt, changeover: Changeover
+    ) -> None:
         self._settings = settings
         self._register = register
         self._belt = belt
-        self._recipe_id = recipe_id
+        self._changeover = changeover
         self.confirmation = RejectConfirmation(settings.confirmation) if settings.confirmation else None
         self.triggers = 0
         self.trigger_ack = 0
@@ -26,7 +29,6 @@ class Handshake:
         self.missed = 0
         self.revoked = 0
         self.error = FaultCode.NONE
-        self.recipe_wanted = 0
         self.steered_ns: int | None = None
         """When the ejector coil was last as it must be."""
         self._results_ack = 0
@@ -47,8 +49,8 @@ class Handshake:
     @property
     def line_fault(self) -> FaultCode:
         """What the PLC's own words keep the line from."""
-        if self.recipe_wanted and self.recipe_wanted != self._recipe_id:
-            return FaultCode.RECIPE
+        if (fault := self._changeover.fault) is not FaultCode.NONE:
+            return fault
         confirmation, settings = self.confirmation, self._settings.confirmation
         if confirmation and confirmation.alarm and settings and settings.stop_line:
             return FaultCode.REJECTS_UNCONFIRMED
@@ -56,12 +58,13 @@ class Handshake:
 
     def control(self, values: dict[str, int], now_ns: int) -> None:
         """A reading of block ``control``."""
-        self.recipe_wanted = values["recipe_request"]
+        self._changeover.request(values["recipe_request"])
         self._results_ack = values["results_ack"]
         if self.confirmation:
             self.confirmation.seen(values["rejects_seen"], now_ns)
         if values["control_bits"] & ControlBit.RESET_ERROR:
             self.error = FaultCode.NONE
+            self._changeover.reset()
             if self.confirmation:
                 self.confirmation.reset()
         self._compare_triggers(values["triggers_seen"], now_ns)
@@ -72,6 +75,8 @@ class Handshake:
             self.error = fault
         if self.confirmation and self.confirmation.alarm and self.error is FaultCode.NONE:
             self.error = FaultCode.REJECTS_UNCONFIRMED
+        if self.error is FaultCode.NONE:
+            self.error = self._changeover.alarm
         until_mm = self._belt.certain_mm(now_ns)
         if self.steered_ns is not None:
             until_mm = self._register.clear_until_mm(self.steered_ns)
@@ -92,7 +97,7 @@ class Handshake:
             "missed_triggers": self.missed & U32_MASK,
             "inspection_id": inspection_id,
             "results_overrun": min(self.overrun, 0xFFFF),
-            "recipe_active": self._recipe_id,
+            "recipe_active": self._changeover.active,
             "clear_until": lease or 0,
             "unconfirmed_rejects": self.confirmation.unconfirmed & U32_MASK if self.confirmation else 0,
             "revoked": self.revoked & U32_MASK,

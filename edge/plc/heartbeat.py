@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 from edge._core import LineStatus, LoopState
+from edge.plc.changeover import Changeover
 from edge.plc.handshake import Handshake
 from edge.plc.link import Link, Reply
 from edge.plc.registers import PROTOCOL_VERSION, STATUS, U32_MASK, FaultCode, StatusBit, encode
@@ -37,13 +38,13 @@ class Heartbeat:
         link: Link,
         settings: PlcSettings,
         status: LineStatus,
-        recipe_id: int,
+        changeover: Changeover,
         handshake: Handshake | None = None,
     ) -> None:
         self._link = link
         self._settings = settings
         self._status = status
-        self._recipe_id = recipe_id
+        self._changeover = changeover
         self._period_ns = settings.heartbeat_period_ms * 1_000_000
         # From anywhere: a PLC that sees the beat leap knows that its master is another one.
         self._value = int.from_bytes(os.urandom(2), "big")
@@ -80,7 +81,9 @@ class Heartbeat:
         return self._status.loop_beat_ns + self._hung_ns + 1 if self._told_ready else otherwise_ns
 
     def ready(self, now_ns: int) -> bool:
-        """Loop ready and alive, camera ready."""
+        """Loop ready and alive, camera ready, and no change of the recipe under way."""
+        if self._changeover.under_way:
+            return False
         return self._status.loop_state == LoopState.READY and self.fault(now_ns) is FaultCode.NONE
 
     def write(self, now_ns: int, *, ready: bool) -> Reply:
@@ -131,6 +134,6 @@ class Heartbeat:
             "heartbeat_period_ms": self._settings.heartbeat_period_ms,
             "status_bits": sum(bit for bit, on in bits.items() if on),
             "fault_code": fault,
-            "recipe_id": self._recipe_id,
+            "recipe_id": self._changeover.active,
             **{name: value & U32_MASK for name, value in vars(self.counters).items()},
         }

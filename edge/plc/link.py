@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -23,11 +24,12 @@ from pymodbus.pdu.register_message import (
     ReadHoldingRegistersRequest,
     ReadInputRegistersRequest,
     WriteMultipleRegistersRequest,
+    WriteSingleRegisterRequest,
 )
 
 from edge._core import PlcResult
+from edge.backoff import BackOff
 from edge.errors import PlcError
-from edge.plc.backoff import BackOff
 from edge.plc.settings import PlcSettings
 
 AWAKE_NS = 300_000
@@ -44,6 +46,8 @@ class LinkState(Enum):
 
     CLOSED = "closed"
     CONNECTING = "connecting"
+    GREETING = "greeting"
+    """Connected; the answer to a first question is awaited."""
     OPEN = "open"
 
 
@@ -147,9 +151,10 @@ class NoLink:
 class ModbusTcpLink:
     """One connection, one request at a time. Nothing here raises once it is built.
 
-    Call ``service`` often: it opens the connection in steps that never wait. A request on a link that is not
-    open ends at once as DISCONNECTED. After a timeout or a bad reply the connection is closed and opened
-    anew, so a reply that comes late can never be taken for the next one.
+    Call ``service`` often: it opens the connection in steps that never wait. The last one is a question that any answer
+    will do for, a refusal too: a PLC may take its time for the first of a connection, and a connection that nobody
+    answers on is none. A request on a link that is not open ends at once as DISCONNECTED. After a timeout or a bad
+    reply the connection is closed and opened anew, so a reply that comes late can never be taken for the next one.
     """
 
     def __init__(self, settings: PlcSettings) -> None:
@@ -160,13 +165,15 @@ class ModbusTcpLink:
         self.state = LinkState.CLOSED
         self._back_off = BackOff(settings.reconnect_max_ms)
         self._transaction = 0
+        self._begun_ns = self._give_up_ns = 0
+        self._greeting = b""
         self.opened = 0
         self.last_error = ""
         """Why the link is not open, for the log."""
 
     @property
     def is_open(self) -> bool:
-        """True while requests can be sent; the PLC may still be mute."""
+        """True while requests can be sent; the PLC may have fallen silent since it answered first."""
         return self.state is LinkState.OPEN
 
     def service(self, now_ns: int) -> int:
@@ -175,7 +182,9 @@ class ModbusTcpLink:
             self._begin(now_ns)
         if self.state is LinkState.CONNECTING:
             self._poll_connect(now_ns)
-        if self.state is LinkState.CONNECTING:
+        if self.state is LinkState.GREETING:
+            self._poll_greeting(now_ns)
+        if self.state in {LinkState.CONNECTING, LinkState.GREETING}:
             return now_ns + 2_000_000
         return self._back_off.due_ns if self.state is LinkState.CLOSED else now_ns + 1_000_000_000
 
@@ -184,14 +193,20 @@ class ModbusTcpLink:
         self._back_off.reset()
 
     def write_registers(self, address: int, values: list[int], deadline_ns: int) -> Reply:
-        """Function 16; the echo of address and count is checked."""
+        """Function 16, or 6 for one register where ``plc.write_function`` says so; the echo is checked."""
+        if self._settings.write_function == 6 and len(values) == 1:
+            return self._transact(WriteSingleRegisterRequest(address=address, registers=values), deadline_ns)
         return self._transact(WriteMultipleRegistersRequest(address=address, registers=values), deadline_ns)
 
     def rehearse(self, address: int, values: list[int]) -> None:
-        """Builds the request and looks at the socket."""
+        """Builds the request and looks at the socket, twice: as before sending and as while waiting."""
         self._frame(WriteMultipleRegistersRequest(address=address, registers=values))
         if self._socket is not None and self.state is LinkState.OPEN:
             select.select([self._socket], [], [], 0)
+            with suppress(
+                OSError
+            ):  # nothing there nearly always; whatever there is stays for the next request
+                self._socket.recv(MAX_ADU_BYTES, socket.MSG_PEEK)
 
     def read_registers(self, address: int, count: int, deadline_ns: int) -> Reply:
         """Function 3 or 4."""
@@ -224,7 +239,8 @@ class ModbusTcpLink:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # An idle link lives by the heartbeat; keep-alive only clears half-open connections on the far side.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._connect_until_ns = now_ns + int(self._settings.connect_timeout_ms * 1e6)
+        self._begun_ns = now_ns
+        self._give_up_ns = now_ns + int(self._settings.connect_timeout_ms * 1e6)
         self.state = LinkState.CONNECTING
         try:
             self._socket.connect(address)
@@ -236,7 +252,7 @@ class ModbusTcpLink:
     def _poll_connect(self, now_ns: int) -> None:
         assert self._socket is not None
         if not select.select([], [self._socket], [], 0)[1]:
-            if now_ns > self._connect_until_ns:
+            if now_ns > self._give_up_ns:
                 self.close(f"no connection within {self._settings.connect_timeout_ms:g} ms")
             return
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -246,8 +262,35 @@ class ModbusTcpLink:
             # TCP can connect a free local port to itself while nobody listens there.
             self.close(os.strerror(errno.ECONNREFUSED))
         else:
-            self.state = LinkState.OPEN
-            self.opened += 1
+            self._greet(self._socket, now_ns)
+
+    def _greet(self, sock: socket.socket, now_ns: int) -> None:
+        kind = READS[self._settings.read_function]
+        self._greeting = b""
+        self._give_up_ns = now_ns + int(self._settings.connect_timeout_ms * 1e6)
+        self.state = LinkState.GREETING
+        try:
+            sock.send(self._frame(kind(address=self._settings.plc_base, count=1)))
+        except OSError as error:
+            self.close(str(error))
+
+    def _poll_greeting(self, now_ns: int) -> None:
+        assert self._socket is not None
+        try:
+            chunk = self._socket.recv(MAX_ADU_BYTES)
+            if not chunk:
+                raise BadReplyError("the PLC closed the connection")
+            self._greeting += chunk
+            if self._split(self._greeting) is not None:
+                self.state = LinkState.OPEN
+                self.opened += 1
+        except BlockingIOError:
+            if now_ns > self._give_up_ns:
+                self.close(f"connected, and no first answer within {self._settings.connect_timeout_ms:g} ms")
+                # The pause is there to leave the PLC in peace, and it was.
+                self._back_off.due_ns = min(self._back_off.due_ns, now_ns)
+        except (OSError, BadReplyError) as error:
+            self.close(str(error))
 
     def _transact(self, request: ModbusPDU, deadline_ns: int) -> Reply:
         sent_ns = time.monotonic_ns()
@@ -344,6 +387,8 @@ def _answers(request: ModbusPDU, response: ModbusPDU) -> bool:
         return response.address == request.address and list(response.bits[:1]) == list(request.bits[:1])
     if isinstance(request, WriteMultipleCoilsRequest):
         return response.address == request.address and response.count == len(request.bits)
+    if isinstance(request, WriteSingleRegisterRequest):
+        return response.address == request.address and list(response.registers) == list(request.registers)
     return response.address == request.address and response.count == request.count
 
 

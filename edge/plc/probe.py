@@ -8,13 +8,15 @@ from pathlib import Path
 from edge.config import LineConfig, load_line
 from edge.errors import PlcError
 from edge.plc.connect import address_of, make_link
-from edge.plc.link import Link
+from edge.plc.link import Link, Reply
 from edge.plc.registers import STATUS, decode
 from edge.plc.settings import PlcSettings
 
 OPEN_LIMIT_S = 3.0
 ANSWER_LIMIT_NS = 1_000_000_000
 HEARTBEATS_WATCHED = 3
+KEEP_ALIVE_S = 0.1
+OFF_LIMIT_S = 3.0
 
 
 def settings_of(
@@ -80,6 +82,40 @@ def refuse_if_driven(link: Link, plc: PlcSettings) -> None:
                 f"a runtime drives the PLC at {address_of(plc)} now (its heartbeat changes); "
                 "stop the line first"
             )
+
+
+def pulse(link: Link, plc: PlcSettings, pulse_ms: float) -> float:
+    """One pulse of the ejector; returns for how many ms the coil was on.
+
+    It is switched off whatever happens in between, over a new connection when this one is lost. Raises PlcError when an
+    edge was not acknowledged.
+    """
+    coil = plc.ejector.coil
+    try:
+        on = link.write_coil(coil, True, time.monotonic_ns() + ANSWER_LIMIT_NS)
+        end = time.monotonic() + pulse_ms / 1000
+        while on.acked and (left_s := end - time.monotonic()) > 0:
+            time.sleep(min(KEEP_ALIVE_S, left_s))
+            if left_s > KEEP_ALIVE_S:  # some PLCs hang up while nobody asks them anything
+                link.read_registers(plc.plc_base, 1, time.monotonic_ns() + ANSWER_LIMIT_NS)
+    finally:
+        off = _switch_off(link, coil)
+    if not (on.acked and off.acked):
+        raise PlcError(
+            f"coil {coil} was not acknowledged ({on.result.name}, then {off.result.name}): {link.last_error}; "
+            "look whether it is off"
+        )
+    return (off.ack_ns - on.ack_ns) / 1e6
+
+
+def _switch_off(link: Link, coil: int) -> Reply:
+    end = time.monotonic() + OFF_LIMIT_S
+    while True:
+        reply = link.write_coil(coil, False, time.monotonic_ns() + ANSWER_LIMIT_NS)
+        if reply.acked or time.monotonic() > end:
+            return reply
+        link.service(time.monotonic_ns())
+        time.sleep(0.002)
 
 
 def _status(link: Link, plc: PlcSettings) -> dict[str, int]:

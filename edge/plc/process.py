@@ -12,6 +12,7 @@ from edge._core import CoreError, RecordRing, Region, set_fifo_priority
 from edge.errors import EdgeError, RegionError
 from edge.plc.actuation import Actuation
 from edge.plc.settings import ActuationConfig
+from edge.service.notify import Notifier
 
 log = logging.getLogger("edge.plc")
 
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: actuation.stop())
     set_up_real_time(config)
-    actuation.run()
+    actuation.run(Notifier.from_environment())
     return 0
 
 

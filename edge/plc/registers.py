@@ -51,6 +51,7 @@ class FaultCode(IntEnum):
     FOREIGN_MASTER = 6
     REJECTS_UNCONFIRMED = 7
     RECIPE = 8
+    RECIPE_TAKEN_BACK = 9
 
 
 class PlcState(IntEnum):
@@ -188,7 +189,12 @@ HANDSHAKE = _block(
             "lease: beyond this encoder count the PLC holds the coil on by itself",
         ),
         ("unconfirmed_rejects", 2, "", "rejects that the sensor in the reject chute did not see"),
-        ("revoked", 2, "", "passes that were taken back, because their acknowledgement was lost or late"),
+        (
+            "revoked",
+            2,
+            "",
+            "rejects told afterwards: passes taken back (acknowledgement lost or late), parts a restart left open",
+        ),
     ],
 )
 
@@ -255,3 +261,14 @@ def join_u32(first: int, second: int, word_order: WordOrder) -> int:
 def signed_distance(later: int, earlier: int) -> int:
     """``later - earlier`` of two wrapping 32-bit counts, -2³¹ … 2³¹-1."""
     return (later - earlier + 0x80000000 & U32_MASK) - 0x80000000
+
+
+def closing_words(status_base: int, verdict_base: int) -> frozenset[int]:
+    """Addresses of the words that make a block whole: what a PLC meets before them is not to be acted on."""
+    bases = ((STATUS, "heartbeat", status_base), (VERDICT, "commit", verdict_base))
+    return frozenset(
+        base + register.offset
+        for block, name, base in bases
+        for register in block.registers
+        if register.name == name
+    )

@@ -1,4 +1,7 @@
-"""Passes that are to be taken back: tracked mode, where the PLC acts on a verdict whose acknowledgement was lost.
+"""Verdicts that the PLC may not have, or not as they stand.
+
+Parts that a process before this one left open get theirs, a reject. And in tracked mode, where the PLC acts on a
+verdict whose acknowledgement was lost, passes are taken back.
 
 Whether such a pass was taken, nobody knows; the record calls the part a reject, so the PLC must hear that before the
 part is at the nozzle, or hear nothing at all. So a reject for the same sequence is the first thing that is written on
@@ -26,7 +29,7 @@ class Doubtful:
 
 
 class Revocations:
-    """Empty nearly always. Only tracked mode fills it."""
+    """Empty nearly always. ``active``: in tracked mode, where passes are taken back."""
 
     def __init__(self, writer: VerdictWriter, *, active: bool) -> None:
         self._writer = writer
@@ -44,10 +47,9 @@ class Revocations:
         self.add(part, outcome.reason, now_ns)
 
     def add(self, part: Part, reason: Reason, now_ns: int) -> None:
-        """The PLC may hold a pass for this part."""
-        if self._active:
-            reject = Decision(Verdict.REJECT, reason, now_ns)
-            self._doubtful[part.part_id] = Doubtful(part, reject, now_ns + FORGET_NS)
+        """The PLC may hold a pass for this part, or nothing."""
+        reject = Decision(Verdict.REJECT, reason, now_ns)
+        self._doubtful[part.part_id] = Doubtful(part, reject, now_ns + FORGET_NS)
 
     def write(self, now_ns: int) -> bool:
         """Takes back what it can; True when nothing is left and the heartbeat may go on."""

@@ -17,8 +17,8 @@ from pymodbus.framer.rtu import FramerRTU
 from serial.rs485 import RS485Settings
 
 from edge._core import PlcResult
+from edge.backoff import BackOff
 from edge.errors import PlcError
-from edge.plc.backoff import BackOff
 from edge.plc.link import BadReplyError, LinkState, Reply
 from edge.plc.serial_port import LOST
 from edge.plc.settings import PlcSettings, SerialSettings
@@ -84,7 +84,10 @@ class ModbusRtuLink:
         """Nothing to gain: a character on the wire takes longer."""
 
     def write_registers(self, address: int, values: list[int], deadline_ns: int) -> Reply:
-        """Function 16; the echo of address and count is checked."""
+        """Function 16, or 6 for one register where ``plc.write_function`` says so; the echo is checked."""
+        if self._settings.write_function == 6 and len(values) == 1:
+            body = struct.pack(">BHH", 6, address, values[0])
+            return self._transact(body, Expected(self._unit + body, 8), deadline_ns)
         count = len(values)
         body = struct.pack(f">BHHB{count}H", 16, address, count, 2 * count, *values)
         return self._transact(body, Expected(self._unit + body[:5], 8), deadline_ns)

@@ -92,7 +92,10 @@ class PlcSettings(Settings):
     """Bytes of a register on the wire; Modbus says big, some gateways swap them."""
     read_function: Literal[3, 4] = 3
     """4 for a PLC that offers its block as input registers."""
-    coil_function: Literal[5, 15] = 5
+    write_function: Literal[16, 6] = 16
+    """6 for a PLC that takes only one register a request: a verdict takes twelve then, ``commit`` last."""
+    coil_function: Literal[5, 15, 16] = 5
+    """16 for a PLC without coils: each ejector is a holding register at the address ``coil``, 1 on and 0 off."""
     status_base: int = Field(default=0, ge=0, le=65535)
     verdict_base: int = Field(default=32, ge=0, le=65535)
     plc_base: int = Field(default=64, ge=0, le=65535)
@@ -147,6 +150,30 @@ class PlcSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _habits_fit(self) -> "PlcSettings":
+        if self.write_function == 6 and self.handshake:
+            raise ValueError(
+                "handshake is true, but write_function 6 writes one register at a time: a PLC could meet a lease "
+                "(clear_until) of which one half is old; expected handshake: false, or write_function: 16"
+            )
+        if self.write_function == 6 and self.mode == "pulse":
+            raise ValueError(
+                "mode is 'pulse', but write_function 6 allows no lease: a pulse that is due when the link is lost "
+                "would be missing until the watchdog runs out; expected mode: tracked, or write_function: 16"
+            )
+        if self.coil_function == 16:
+            blocks = (*BLOCKS, *(HANDSHAKE_BLOCKS if self.handshake else ()))
+            for ejector in (self.ejector, *self.sorters):
+                for block in blocks:
+                    base = getattr(self, block.setting)
+                    if base <= ejector.coil < base + block.words:
+                        raise ValueError(
+                            f"coil_function 16 makes ejector coil {ejector.coil} a register, and that one is in block "
+                            f"{block.name} ({base} to {base + block.words - 1}); expected a register of its own"
+                        )
+        return self
+
+    @model_validator(mode="after")
     def _serial_line_is_known(self) -> "PlcSettings":
         if self.kind == "rtu" and self.serial is None:
             raise ValueError(
@@ -164,7 +191,8 @@ class ActuationConfig(Settings):
     conveyor: ConveyorSettings = ConveyorSettings()
     verdict_timeout_ms: float = Field(default=100.0, gt=0, le=60_000)
     """From the trigger of a part; without a verdict by then it is rejected."""
-    recipe_id: int = Field(default=0, ge=0, le=65535)
+    recipes: tuple[int, ...] = ()
+    """Numbers that the PLC may ask for."""
     camera_latches_encoder: bool = True
     """Whether a trigger carries the count of the PLC's encoder; else its place is known by its time."""
     cpus: tuple[int, ...] = ()

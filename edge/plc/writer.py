@@ -10,7 +10,8 @@ from edge.plc.registers import U32_MASK, VERDICT, encode
 from edge.plc.settings import PlcSettings
 
 LATE_REJECT_NS = 5_000_000
-"""A reject does no harm late, so it may still take this long when its deadline is past."""
+"""A reject does no harm late, so each of its requests may still take this long when its deadline is past, or twice what
+this PLC usually takes: given up, it would cost the connection."""
 
 UNCONFIRMED_REASON = {PlcResult.LATE: Reason.OVERRUN}
 """Why a part is rejected whose verdict did not get through; PLC_SILENT otherwise."""
@@ -83,6 +84,7 @@ class VerdictWriter:
         self._round_trips = SlidingQuantile(4000, 0.999)
         self._usual_round_trips = SlidingQuantile(400, 0.5)
         self._gated = settings.kind != "none"
+        self._late_reject_ns = LATE_REJECT_NS * (VERDICT.words if settings.write_function == 6 else 1)
 
     @property
     def p999_ns(self) -> int:
@@ -101,11 +103,11 @@ class VerdictWriter:
             self._usual_round_trips.add(reply.ack_ns - reply.sent_ns)
 
     def write(self, part: Part, decision: Decision) -> Outcome:
-        """Bounded by the deadline, and for a reject by at least 5 ms. Does not raise."""
+        """Bounded by the deadline, and for a reject by at least ``LATE_REJECT_NS``. Does not raise."""
         now = now_ns()
         deadline_ns = decision.deadline_ns
         if decision.verdict is Verdict.REJECT:
-            deadline_ns = max(deadline_ns, now + LATE_REJECT_NS)
+            deadline_ns = max(deadline_ns, now + max(self._late_reject_ns, 2 * self.p50_ns))
         deadline_ns = min(deadline_ns, now + int(self._settings.timeout_ms * 1e6))
         words = encode(VERDICT, self._values(part, decision, now), self._settings.word_order)
         reply = self._link.write_registers(self._settings.verdict_base, words, deadline_ns)

@@ -79,6 +79,8 @@ class RecordedLine:
     """In order of their triggers."""
     problems: list[str] = field(default_factory=list)
     """What was skipped, one sentence each."""
+    earlier: Mapping[int, str] = field(default_factory=dict)
+    """Number of a recipe → id in the recipe store of what stood by for it."""
 
     @classmethod
     def load(cls, directory: Path) -> "RecordedLine":
@@ -97,6 +99,7 @@ class RecordedLine:
             index["finished"],
             one_per_part(parts),
             problems,
+            {int(number): identity for number, identity in index.get("earlier", {}).items()},
         )
 
     def pixels(self, part: RecordedPart) -> NDArray[np.uint8]:
@@ -117,6 +120,11 @@ class RecordedLine:
                 f"{part.frame.width}x{part.frame.height} as in the record"
             )
         return np.ascontiguousarray(found)
+
+
+def judged_by(part: RecordedPart) -> tuple[int, bool]:
+    """Number of the recipe, and whether it was what stood by for it."""
+    return int(part.fields.get("recipe", 0)), bool(part.fields.get("recipe_earlier", 0))
 
 
 def one_per_part(parts: Iterable[RecordedPart]) -> list[RecordedPart]:

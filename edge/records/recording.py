@@ -7,7 +7,8 @@ import math
 import os
 import queue
 import threading
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +48,8 @@ class RunFacts:
     engines: dict[str, str]
     """Engine name → hash."""
     speed_m_per_s: float
+    earlier: Mapping[int, str] = field(default_factory=dict)
+    """Number of a recipe → id in the recipe store of what stands by for it."""
 
 
 @dataclass
@@ -87,7 +90,7 @@ class Recorder:
             raise RecordError(f"{directory}: a recording cannot be written here: {error.strerror}") from error
         self._good_bytes = 0
         self._queue: queue.Queue[tuple[dict[str, Any], FrameView | None] | None] = queue.Queue(
-            max(4, min(QUEUE_PARTS, QUEUE_BYTES // region.slot_bytes))
+            queue_length(region)
         )
         self._thread = threading.Thread(target=self._write_all, name="recorder", daemon=True)
         self._thread.start()
@@ -187,6 +190,11 @@ class Recorder:
 
 
 _WITHOUT_FRAME = (Reason.FRAME_LOST, Reason.NO_VERDICT)
+
+
+def queue_length(region: Region) -> int:
+    """Frames that may wait for a disk."""
+    return max(4, min(QUEUE_PARTS, QUEUE_BYTES // region.slot_bytes))
 
 
 def part_fields(record: np.void) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """``edge replay``: shows a recording to the line again and compares the verdicts."""
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from edge.config import LineConfig
 from edge.errors import RecordError
 from edge.line import RunOptions
-from edge.records.recorded import RecordedLine
+from edge.records.recorded import RecordedLine, judged_by
 from edge.records.recording import part_fields
 from edge.records.replay_diff import diff
 
@@ -20,7 +22,8 @@ def replay_recording(
 ) -> int:
     """Exit status: 0 when the line says of every part what it said when it was recorded. Raises RecordError."""
     recorded = RecordedLine.load(recording)
-    for problem in recorded.problems:
+    judges = Judges.of(recorded)
+    for problem in (*recorded.problems, *judges.problems):
         say(problem)
     replayed: list[dict[str, Any]] = []
 
@@ -28,13 +31,47 @@ def replay_recording(
         replayed.extend(part_fields(record) for record in records)
 
     # Judged without the clock: what the engines say is compared, not how fast this machine is today.
-    run(_replay_config(recorded), RunOptions(ignore_deadlines=True, on_records=keep))
+    run(_replay_config(recorded, judges), RunOptions(ignore_deadlines=True, on_records=keep))
     result = diff(recorded.parts, replayed)
     say(result.summary())
     return result.exit_status
 
 
-def _replay_config(recorded: RecordedLine) -> LineConfig:
+@dataclass(frozen=True)
+class Judges:
+    """The recipes of a replay: each is asked for before the parts that it judged when they were recorded."""
+
+    own: int
+    """Number of the line's own."""
+    others: dict[int, str]
+    """Number → id in the recipe store."""
+    judged_by: tuple[tuple[int, bool, int], ...]
+    """As ``RecordingSettings`` has it; empty: one recipe judged every part."""
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, recorded: RecordedLine) -> "Judges":
+        """What stood by for a recipe gets a number of its own, and so does a line that had none."""
+        own = int(recorded.line.get("recipe_number", 0))
+        stored = {int(number): text for number, text in (recorded.line.get("recipes") or {}).items()}
+        used = Counter(judged_by(part) for part in recorded.parts)
+        spare = (number for number in range(65_535, 0, -1) if number not in {own, *stored})
+        here, others, problems = {(own, False): own or next(spare)}, dict[int, str](), []
+        for number, earlier in sorted(used.keys() - here.keys()):
+            identity = (recorded.earlier if earlier else stored).get(number)
+            if identity is None:
+                problems.append(
+                    f"{used[number, earlier]} parts were judged by {'what stood by for ' if earlier else ''}recipe "
+                    f"{number}, which is in no recipe store: the line's own judges them now"
+                )
+                continue
+            here[number, earlier] = next(spare) if earlier else number
+            others[here[number, earlier]] = identity
+        table = tuple((*key, number) for key, number in here.items())
+        return cls(here[own, False] if others else own, others, table if others else (), tuple(problems))
+
+
+def _replay_config(recorded: RecordedLine, judges: Judges) -> LineConfig:
     camera = recorded.line.get("camera", {})
     kept = {
         key: camera[key] for key in ("max_frame_mib", "frame_slots", "roi") if camera.get(key) is not None
@@ -46,9 +83,13 @@ def _replay_config(recorded: RecordedLine) -> LineConfig:
             "kind": "recording",
             "path": str(recorded.directory.resolve()),
             "wait_for_ready": False,
+            "judged_by": judges.judged_by,
             **kept,
         },
-        "plc": {"kind": "none"},
+        "plc": {"kind": "none", "handshake": bool(judges.others)},
+        "recipe_number": judges.own,
+        "recipes": judges.others,
+        "keep_earlier": False,
     }
     line["conveyor"] = {
         **line.get("conveyor", {}),

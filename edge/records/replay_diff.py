@@ -118,7 +118,8 @@ def _compare(before: Fields, now: Fields, tolerance: float, result: VerdictDiff)
     timing = any(_is_timing(fields) for fields in (before, now))
     if timing:
         result.timing.append(part_id)
-    same_route = before["route"] == now["route"]
+    # Where time cut the second look off, the classifier's word is another one than after both.
+    same_route = before["route"] == now["route"] and not (timing and before.get("looks") != now.get("looks"))
     exact: tuple[str, ...] = _JUDGED if timing else (*_DECIDED, *_JUDGED, "route")
     # Without the time for the classifier the gate's word is all there is.
     scores = _GATE_SCORES + (_CLASSIFIER_SCORES if same_route else ())

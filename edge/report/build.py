@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge._core import Verdict
+from edge._core import LineStatus, Verdict
 from edge.errors import RecordError
 from edge.report.collector import Collector, percentiles
-from edge.report.schema import Bins, PlcCounts, ProcessMemory, RunReport, Truth
+from edge.report.schema import Bins, CameraCounts, CameraDelay, PlcCounts, ProcessMemory, RunReport, Truth
 from edge.version import __version__
 from engines.whole_file import write_whole
 
@@ -51,6 +51,7 @@ def build_report(
         lost_records=running.lost_records + max(0, status.triggers_pushed - collector.parts),
         duplicate_verdicts=collector.duplicates,
         frames_dropped=status.frames_dropped,
+        camera=_camera(status),
         restarts=running.restarts,
         memory_mib=dict(memory),
     )
@@ -89,13 +90,36 @@ def _bins(collector: Collector, twin: Mapping[str, Any] | None) -> Bins:
 
 def _plc(running: "RunningLine", twin: Mapping[str, Any] | None) -> PlcCounts:
     status = running.status
-    seen = [part["verdict_count"] for part in twin["parts"][: status.triggers_pushed]] if twin else []
+    seen = [part["verdict_count"] for part in twin["parts"][: status.last_trigger_id]] if twin else []
     return PlcCounts(
         writes=status.plc_writes,
         unconfirmed=status.plc_unconfirmed,
         reconnects=status.plc_reconnects,
         twice=sum(count > 1 for count in seen),
         never=sum(count == 0 for count in seen),
+    )
+
+
+def _camera(status: LineStatus) -> CameraCounts:
+    p50, p99 = status.camera_delay_p50_ns, status.camera_delay_p99_ns
+    drift_ppb = status.camera_drift_ppb
+    return CameraCounts(
+        frames=status.camera_frames,
+        incomplete=status.camera_incomplete,
+        lost=status.camera_lost,
+        lost_unnoticed=status.camera_lost_unnoticed,
+        late=status.frames_orphaned,
+        unmatched=status.camera_unmatched,
+        reconnects=status.camera_reconnects,
+        resent_packets=status.camera_resent,
+        clock_jumps=status.camera_clock_jumps,
+        drift_ppm=round(drift_ppb / 1000, 3) if drift_ppb else None,
+        device_to_slot_ms=CameraDelay(
+            p50=round(p50 / 1e6, 4) if p50 else None, p99=round(p99 / 1e6, 4) if p99 else None
+        ),
+        exposure_us=status.camera_exposure_ns / 1e3 if status.camera_exposure_ns else None,
+        exposure_changes=status.camera_exposure_changes,
+        copies_per_frame=round(status.camera_copies / max(1, status.camera_frames), 4),
     )
 
 

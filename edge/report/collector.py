@@ -1,42 +1,18 @@
 """Part records → statistics of a run, in bounded memory."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge._core import Histogram, PlcResult, Reason, Route, Verdict
+from edge.profile.stages import STAGES, Record, engine_ns
 from edge.report.drift import DriftWatch
 from edge.report.schema import Percentiles, Span, VerdictCounts
 
-Record = Any  # one row of PART_RECORD_DTYPE
 _LAST_REJECTS = 8
 _MOST_UNANSWERED = 4096
-
-
-def _engine_ns(r: Record) -> int:
-    return int(r["gate_out_ns"] - r["gate_in_ns"]) + int(r["classifier_out_ns"] - r["classifier_in_ns"])
-
-
-def _last_out(r: Record) -> int:
-    return int(r["classifier_out_ns"] or r["gate_out_ns"])
-
-
-STAGES: Mapping[str, tuple[str, Callable[[Record], int]]] = {
-    # name: (time that must have been taken for the stage to have run, its length in ns)
-    "wake": ("started_ns", lambda r: int(r["started_ns"] - r["received_ns"])),
-    "preprocess": ("gate_in_ns", lambda r: int(r["gate_in_ns"] - r["started_ns"])),
-    "gate": ("gate_out_ns", lambda r: int(r["gate_out_ns"] - r["gate_in_ns"])),
-    "classifier_preprocess": ("classifier_out_ns", lambda r: int(r["classifier_in_ns"] - r["gate_out_ns"])),
-    "classifier": ("classifier_out_ns", lambda r: int(r["classifier_out_ns"] - r["classifier_in_ns"])),
-    "decide": ("gate_out_ns", lambda r: int(r["decided_ns"]) - _last_out(r)),
-    "handover": ("queued_ns", lambda r: int(r["queued_ns"] - r["decided_ns"])),
-    "plc_prepare": ("sent_ns", lambda r: int(r["sent_ns"] - r["queued_ns"])),
-    "plc_write": ("ack_ns", lambda r: int(r["ack_ns"] - r["sent_ns"])),
-}
 
 
 @dataclass(frozen=True)
@@ -147,10 +123,10 @@ class Collector:
                 self.last_latency_ns = int(r["ack_ns"] - r["received_ns"])
                 self.latency.add(self.last_latency_ns)
         if r["gate_out_ns"]:
-            engine_ns = _engine_ns(r)
-            self.engine.add(engine_ns)
+            engines_ns = engine_ns(r)
+            self.engine.add(engines_ns)
             if r["ack_ns"]:
-                self.tax.add(int(r["ack_ns"] - r["received_ns"]) - engine_ns)
+                self.tax.add(int(r["ack_ns"] - r["received_ns"]) - engines_ns)
         for name, (needed, length) in STAGES.items():
             if r[needed]:
                 self.stages[name].add(length(r))

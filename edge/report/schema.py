@@ -80,6 +80,40 @@ class Drift(Settings):
     sharpness_lowest_ratio: float | None = None
 
 
+class CameraDelay(Settings):
+    """Milliseconds; null where the camera gives no stamps of its own."""
+
+    p50: float | None = None
+    p99: float | None = None
+
+
+class CameraCounts(Settings):
+    """What became of the camera's frames. Cameras without frame ids of their own report zeros but for reconnects."""
+
+    frames: int = Field(0, description="Delivered by the camera, whole or not.")
+    incomplete: int = Field(0, description="Of these with packets missing: flagged, never judged.")
+    lost: int = Field(0, description="Never came; their parts were rejected as frame_lost.")
+    lost_unnoticed: int = Field(0, description="Never came, and no part was announced for them; must be 0.")
+    late: int = Field(
+        0, description="Came when their part was no longer waited for; it was rejected as frame_lost."
+    )
+    unmatched: int = Field(
+        0, description="Nobody could say whose part they show; that part was rejected as frame_lost."
+    )
+    reconnects: int = 0
+    resent_packets: int = 0
+    clock_jumps: int = 0
+    drift_ppm: float | None = Field(
+        None, description="Of the camera's clock against ours; null: not measured."
+    )
+    device_to_slot_ms: CameraDelay = Field(CameraDelay(), description="The camera's stamp to slot ready.")
+    exposure_us: float | None = Field(None, description="As auto-exposure left it; null: it is off.")
+    exposure_changes: int = Field(0, description="By auto-exposure.")
+    copies_per_frame: float = Field(
+        0.0, description="In our code: 0, drivers fill the slots of the frame ring."
+    )
+
+
 class RunReport(Settings):
     """Everything a run says about itself."""
 
@@ -110,5 +144,6 @@ class RunReport(Settings):
     lost_records: int
     duplicate_verdicts: int = Field(description="Parts with more than one record.")
     frames_dropped: int
+    camera: CameraCounts = CameraCounts()
     restarts: dict[str, int]
     memory_mib: dict[str, ProcessMemory]

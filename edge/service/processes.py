@@ -43,6 +43,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,  # Ctrl-C is for the supervisor, which ends the camera before the gate
                 preexec_fn=die_with_parent,  # noqa: PLW1509  (the supervisor is single-threaded here)
             )
 

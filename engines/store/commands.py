@@ -18,6 +18,7 @@ keys_app = typer.Typer(
 app.add_typer(keys_app, name="keys")
 
 EngineId = Annotated[str, typer.Argument(help="Id of an entry, or the beginning of it.", metavar="ID")]
+Why = Annotated[str, typer.Option(help="For the audit log.")]
 Name = Annotated[str, typer.Argument(help="Name of the engine, as in its manifest.", metavar="NAME")]
 
 
@@ -91,16 +92,17 @@ def activate(
     even_if_worse: Annotated[
         bool, typer.Option("--even-if-worse", help="Although it gets fewer of the golden set right.")
     ] = False,
+    why: Why = "",
 ) -> None:
     """Verify an entry and make it the one that lines load at their next start."""
-    stored = EngineStore().activate(identity, even_if_worse=even_if_worse)
+    stored = EngineStore().activate(identity, even_if_worse=even_if_worse, why=why)
     console.print(f"active: store:{stored.entry.name} → {stored.id}; lines load it at their next start")
 
 
 @app.command()
-def rollback(name: Name) -> None:
+def rollback(name: Name, why: Why = "") -> None:
     """Go back to the engine that was active before."""
-    stored = EngineStore().rollback(name)
+    stored = EngineStore().rollback(name, why=why)
     console.print(f"active: store:{name} → {stored.id}; lines load it at their next start")
 
 

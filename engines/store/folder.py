@@ -1,17 +1,11 @@
-"""The store on disk. Nothing becomes visible half; nothing is used that has not been verified.
+"""The engines on their shelf: nothing is used that has not been verified.
 
-``entries/<id>/`` entry.json, entry.sig, engine.yaml and the engine; ``active/<name>`` a link into entries;
-``history/<name>`` ids that were active, oldest first; ``staging/`` what is being written; ``locks/``.
+An entry is entry.json, entry.sig, engine.yaml and the engine.
 """
 
-import base64
 import contextlib
-import errno
 import fcntl
-import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +24,12 @@ from engines.store.entry import (
     sha256,
     this_machine,
 )
-from engines.store.keys import KeyRing, Signer, key_folder
-from engines.whole_file import write_whole
+from engines.store.keys import ENGINE, KeyRing, Signer, key_folder
+from engines.store.shelf import Shelf
 
 ENTRY, SIGNATURE, MANIFEST = "entry.json", "entry.sig", "engine.yaml"
 _GOLDEN_TOLERANCE = 0.003
 """The drop that INT8 may cost, see docs/engines.md."""
-_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def store_folder() -> Path:
@@ -76,14 +69,13 @@ def verify(folder: Path, keys: KeyRing, here: Target | None = None) -> Entry:
     """Signature, key, every file and the target, in this order. Raises StoreError; see ``this_machine`` for others."""
     try:
         content = (folder / ENTRY).read_bytes()
-        seal = json.loads((folder / SIGNATURE).read_bytes())
-        key, signature = str(seal["key"]), base64.b64decode(seal["signature"], validate=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        seal = (folder / SIGNATURE).read_bytes()
+    except OSError as error:
         raise StoreError(
-            f"{folder}: entry or signature is missing or damaged ({error}); an engine without a signature is not used: "
+            f"{folder}: entry or signature is missing ({error}); an engine without a signature is not used: "
             "build it again with 'edge engines build', or add it with 'edge engines store add'"
         ) from error
-    keys.verify(key, signature, content, str(folder))
+    keys.check_seal(seal, content, str(folder), ENGINE)
     entry = read_entry(folder)
     if entry.key != content_key(entry.sources, entry.target, entry.options):
         raise StoreError(f"{folder}: its key does not match its content; build the engine again")
@@ -114,11 +106,16 @@ class EngineStore:
     def __init__(self, root: Path | None = None, keys: KeyRing | None = None) -> None:
         self.root = root or store_folder()
         self.keys = keys or KeyRing(key_folder())
+        room = "make room with 'edge engines store gc'"
+        self._shelf = Shelf(self.root, "engine", room, "EDGE_STORE")
 
     @contextlib.contextmanager
     def building(self, key: str) -> Iterator[None]:
         """Holds the right to build the engine of this key. Raises StoreError: somebody else is at it."""
-        with self._locked("store", fcntl.LOCK_SH), self._locked(f"build-{key[:32]}", fcntl.LOCK_EX):
+        with (
+            self._shelf.locked("store", fcntl.LOCK_SH),
+            self._shelf.locked(f"build-{key[:32]}", fcntl.LOCK_EX),
+        ):
             yield
 
     def add(self, draft: Draft, files: Mapping[str, bytes], signer: Signer) -> Stored:
@@ -130,25 +127,9 @@ class EngineStore:
         key = content_key(draft.sources, draft.target, draft.options)
         entry = Entry(**draft.model_dump(by_alias=True), key=key, files=facts)
         content = entry.model_dump_json(by_alias=True, indent=1).encode()
-        seal = {"key": signer.id, "signature": base64.b64encode(signer.sign(content)).decode()}
-        written = {**files, ENTRY: content, SIGNATURE: json.dumps(seal).encode()}
+        written = {**files, ENTRY: content, SIGNATURE: signer.seal(content, ENGINE)}
         identity = f"{entry.name}-{key[:12]}-{sha256(content)[:8]}"
-        target = self.root / "entries" / identity
-        with self._locked("store", fcntl.LOCK_SH):
-            stage = None
-            try:
-                (self.root / "staging").mkdir(parents=True, exist_ok=True)
-                target.parent.mkdir(exist_ok=True)
-                stage = Path(tempfile.mkdtemp(dir=self.root / "staging"))
-                for name, data in written.items():
-                    _write_synced(stage / name, data)
-                stage.chmod(0o755)
-                stage.rename(target)
-                _sync_folder(target.parent)
-            except OSError as error:
-                if stage is not None:
-                    shutil.rmtree(stage, ignore_errors=True)
-                raise _disk_error(self.root, error, sum(map(len, written.values()))) from error
+        target = self._shelf.put(identity, written)
         return Stored(identity, target, entry)
 
     def entries(self) -> list[Stored]:
@@ -175,14 +156,13 @@ class EngineStore:
 
     def active_id(self, name: str) -> str | None:
         """Id of the active entry of this name."""
-        link = self.root / "active" / name
-        return link.readlink().name if link.is_symlink() else None
+        return self._shelf.active_id(name)
 
     def active(self, name: str, here: Target | None = None) -> Path:
         """Manifest of the active engine, verified. Raises StoreError."""
         identity = self.active_id(name)
         if identity is None:
-            known = sorted(path.name for path in self.root.glob("active/*"))
+            known = self._shelf.active_names()
             raise StoreError(
                 f"store:{name}: no active engine of this name in {self.root} (active: {known or 'none'}); "
                 "run 'edge engines store activate ID'"
@@ -193,7 +173,18 @@ class EngineStore:
             raise StoreError(f"{folder}: is an engine '{entry.name}', not '{name}'; activate the right one")
         return folder / MANIFEST
 
-    def activate(self, identity: str, here: Target | None = None, *, even_if_worse: bool = False) -> Stored:
+    def earlier(self, name: str, here: Target | None = None) -> Path | None:
+        """Manifest of what was active before and still verifies, newest first; None: nothing."""
+        for identity in self._shelf.before(name, self.active_id(name)):
+            folder = self.root / "entries" / identity
+            with contextlib.suppress(StoreError):
+                verify(folder, self.keys, here)
+                return folder / MANIFEST
+        return None
+
+    def activate(
+        self, identity: str, here: Target | None = None, *, even_if_worse: bool = False, why: str = ""
+    ) -> Stored:
         """Verifies an entry and makes it the one that lines load at their next start.
 
         Raises StoreError: it does not verify, or got fewer of the same golden set right than the active one.
@@ -202,15 +193,15 @@ class EngineStore:
         entry = verify(stored.folder, self.keys, here)
         if not even_if_worse:
             self._check_golden(stored)
-        with self._locked("active", fcntl.LOCK_EX):
-            self._switch(entry.name, stored.id, [*self.history(entry.name), stored.id])
+        with self._shelf.locked("active", fcntl.LOCK_EX):
+            self._shelf.switch(entry.name, stored.id, [*self.history(entry.name), stored.id], why)
         return stored
 
-    def rollback(self, name: str, here: Target | None = None) -> Stored:
+    def rollback(self, name: str, here: Target | None = None, *, why: str = "") -> Stored:
         """Makes the engine active that was so before and still verifies. Raises StoreError: there is none."""
-        with self._locked("active", fcntl.LOCK_EX):
+        with self._shelf.locked("active", fcntl.LOCK_EX):
             history, active = self.history(name), self.active_id(name)
-            why = []
+            refused = []
             for index in range(len(history) - 1, -1, -1):
                 if history[index] == active:
                     continue
@@ -218,26 +209,25 @@ class EngineStore:
                 try:
                     entry = verify(folder, self.keys, here)
                 except StoreError as error:
-                    why.append(str(error))
+                    refused.append(str(error))
                     continue
-                self._switch(name, history[index], history[: index + 1])
+                self._shelf.switch(name, history[index], history[: index + 1], why or "rollback")
                 return Stored(history[index], folder, entry)
         raise StoreError(
-            f"store:{name}: nothing to roll back to ({'; '.join(why) or 'no other engine was active before'}); "
+            f"store:{name}: nothing to roll back to ({'; '.join(refused) or 'no other engine was active before'}); "
             "activate another entry"
         )
 
     def history(self, name: str) -> list[str]:
         """Ids that were active, oldest first."""
-        path = self.root / "history" / name
-        return path.read_text(encoding="utf-8").split() if path.is_file() else []
+        return self._shelf.history(name)
 
     def collect(self, keep: int = 2) -> list[str]:
         """Removes entries that are neither active, nor among the last ``keep`` active before, nor newer than those.
 
         Raises StoreError: a build is going on.
         """
-        with self._locked("store", fcntl.LOCK_EX), self._locked("active", fcntl.LOCK_EX):
+        with self._shelf.locked("store", fcntl.LOCK_EX), self._shelf.locked("active", fcntl.LOCK_EX):
             entries = self.entries()
             kept = set()
             for name in {item.entry.name for item in entries}:
@@ -252,9 +242,8 @@ class EngineStore:
                 }
             removed = [item.id for item in entries if item.id not in kept]
             for identity in removed:
-                shutil.rmtree(self.root / "entries" / identity)
-            for stage in self.root.glob("staging/*"):
-                shutil.rmtree(stage, ignore_errors=True)  # the lock is ours: its builder has gone
+                self._shelf.remove(identity)
+            self._shelf.sweep()
         return removed
 
     def _check_golden(self, new: Stored) -> None:
@@ -268,60 +257,3 @@ class EngineStore:
                 f"{new.id}: {found.golden_accuracy:.2%} of the golden set, the active engine has "
                 f"{old.golden_accuracy:.2%}; expected no less: look at its precision plan, or give --even-if-worse"
             )
-
-    def _switch(self, name: str, identity: str, history: list[str]) -> None:
-        links, target = self.root / "active", Path("..") / "entries" / identity
-        try:
-            links.mkdir(parents=True, exist_ok=True)
-            (self.root / "history").mkdir(exist_ok=True)
-            new = links / f".{name}.{os.getpid()}"
-            new.unlink(missing_ok=True)
-            new.symlink_to(target)
-            new.replace(links / name)
-            _sync_folder(links)
-            write_whole(self.root / "history" / name, "\n".join(history) + "\n")
-        except OSError as error:
-            raise _disk_error(self.root, error, 0) from error
-
-    @contextlib.contextmanager
-    def _locked(self, name: str, how: int) -> Iterator[None]:
-        path = self.root / "locks" / name
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("wb")
-        except OSError as error:
-            raise _disk_error(self.root, error, 0) from error
-        with file:
-            try:
-                fcntl.flock(file, how | fcntl.LOCK_NB)
-            except OSError as error:
-                raise StoreError(
-                    f"{path}: another process is at it ({name}); expected nobody: wait until it is done"
-                ) from error
-            yield
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _disk_error(root: Path, error: OSError, size: int) -> StoreError:
-    if error.errno in _SPACE:
-        return StoreError(
-            f"{root}: no room for {size >> 20} MiB ({error.strerror}); nothing was stored, what is active stays: make "
-            "room with 'edge engines store gc', or set EDGE_STORE to another disk"
-        )
-    return StoreError(
-        f"{root}: cannot be written ({error.strerror}); expected a folder of your own: set EDGE_STORE"
-    )

@@ -1,6 +1,8 @@
 """Ed25519 keys: one private key signs on the machine that builds, public keys say whom a line trusts."""
 
+import base64
 import hashlib
+import json
 import os
 import stat
 from dataclasses import dataclass
@@ -13,8 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from engines.errors import StoreError
 from engines.whole_file import write_whole
 
-_DOMAIN = b"edge engine entry 1\x00"
-"""What is signed begins with this, so that a signature can never be meant for something else."""
 _MAKE = "make a key with 'edge engines store keys create'"
 
 
@@ -32,6 +32,21 @@ def key_id(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
+@dataclass(frozen=True)
+class Purpose:
+    """What a signature is for; one that was made for something else is none."""
+
+    domain: bytes
+    """What is signed begins with it."""
+    mend: str
+
+
+ENGINE = Purpose(
+    b"edge engine entry 1\x00",
+    "build the engine again, or roll back with 'edge engines store rollback'",
+)
+
+
 @dataclass(frozen=True, repr=False)
 class Signer:
     """The private key; it has no text form, so that it cannot get into a log."""
@@ -43,9 +58,14 @@ class Signer:
         """Name of its public half."""
         return key_id(self._key.public_key())
 
-    def sign(self, content: bytes) -> bytes:
+    def sign(self, content: bytes, purpose: Purpose = ENGINE) -> bytes:
         """64 bytes."""
-        return self._key.sign(_DOMAIN + content)
+        return self._key.sign(purpose.domain + content)
+
+    def seal(self, content: bytes, purpose: Purpose) -> bytes:
+        """Key and signature as JSON: the file beside what was signed."""
+        signature = base64.b64encode(self.sign(content, purpose)).decode()
+        return json.dumps({"key": self.id, "signature": signature}).encode()
 
     def __repr__(self) -> str:
         return f"Signer({self.id})"
@@ -122,7 +142,19 @@ class KeyRing:
         keys = [_public(path) for path in sorted(self.trusted_folder.glob("*.pub"))]
         return {key_id(key): key for key in keys}
 
-    def verify(self, key: str, signature: bytes, content: bytes, what: str) -> None:
+    def check_seal(self, seal: bytes, content: bytes, what: str, purpose: Purpose) -> str:
+        """Id of the key that made ``seal``. Raises StoreError like ``verify``, and for a seal that is none."""
+        try:
+            read = json.loads(seal)
+            key, signature = str(read["key"]), base64.b64decode(read["signature"], validate=True)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{what}: the signature is damaged ({error}); {purpose.mend}") from error
+        self.verify(key, signature, content, what, purpose)
+        return key
+
+    def verify(
+        self, key: str, signature: bytes, content: bytes, what: str, purpose: Purpose = ENGINE
+    ) -> None:
         """Raises StoreError: the key is not trusted here, or the signature is not of this content."""
         public = self.trusted().get(key)
         if public is None:
@@ -131,11 +163,10 @@ class KeyRing:
                 f"); bring the builder's public key and run 'edge engines store keys trust {key}.pub'"
             )
         try:
-            public.verify(signature, _DOMAIN + content)
+            public.verify(signature, purpose.domain + content)
         except InvalidSignature as error:
             raise StoreError(
-                f"{what}: the signature is not of this content: it was changed after signing; build the engine again, "
-                "or roll back with 'edge engines store rollback'"
+                f"{what}: the signature is not of this content: it was changed after signing; {purpose.mend}"
             ) from error
 
     def _trust(self, key: Ed25519PublicKey) -> str:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from calibration.bounds import p_value, upper_bound
 from calibration.errors import CalibrationError
 from calibration.thresholds import Counts, Evidence, Thresholds, Wish, learn, test
+from engines.bounds import p_value, upper_bound
 
 certify = test  # its name begins like a test's
 del test

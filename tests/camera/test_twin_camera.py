@@ -1,25 +1,30 @@
 import json
+import os
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from edge._core import FrameStatus, PixelFormat, now_ns
+from edge._core import FrameStatus, PixelFormat, now_ns, sleep_until_ns
 from edge.camera.twin_wire import END, FRAME, HEADER, HELLO, TRIGGER, Message
+from tools.twin.camera import Device
+from tools.twin.camera_faults import CameraFaults
 from tools.twin.parts import plan_parts
 from tools.twin.render import CameraModel, render
+from tools.twin.render_pool import FrameQueue
 from tools.twin.world import World
 
 SEED, PARTS = 11, 24
 
 
 class Twin:
-    def __init__(self, folder, faults):
+    def __init__(self, folder, faults, speed="2.0"):
         self.socket = folder / "camera.sock"
         self.specs = plan_parts(PARTS, SEED)
-        self.world = World.create(folder / "world", self.specs, profile="2.0")
+        self.world = World.create(folder / "world", self.specs, profile=speed)
         command = [sys.executable, "-m", "tools.twin.camera", "--world", str(folder / "world")]
         command += ["--socket", str(self.socket), "--seed", str(SEED), "--parts", str(PARTS)]
         command += ["--faults", json.dumps(faults)]
@@ -32,7 +37,7 @@ class Twin:
 
 @pytest.fixture
 def twin(request, tmp_path):
-    made = Twin(tmp_path, getattr(request, "param", {}))
+    made = Twin(tmp_path, *getattr(request, "param", ({},)))
     yield made
     made.process.terminate()
     made.process.wait()
@@ -73,7 +78,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("twin", [FAULTS], indirect=True)
+@pytest.mark.parametrize("twin", [(FAULTS,)], indirect=True)
 def test_faults_cost_frames_and_never_a_trigger(line, twin, until):
     run(line, twin, until)
     assert sorted(line.triggers) == list(range(1, PARTS + 1))
@@ -86,6 +91,8 @@ def test_faults_cost_frames_and_never_a_trigger(line, twin, until):
     assert "has hung up; reconnecting" in line.log
 
 
+# The belt is slow enough for a Python process to start on a busy machine before its last part.
+@pytest.mark.parametrize("twin", [({}, "0.5")], indirect=True)
 def test_a_killed_camera_process_comes_back_without_losing_a_part(line, twin, until):
     line.start(kind="twin", socket=twin.socket)
     until(lambda: line.status.camera_ready, "the camera")
@@ -97,6 +104,37 @@ def test_a_killed_camera_process_comes_back_without_losing_a_part(line, twin, un
     line.start(kind="twin", socket=twin.socket)
     line.finish()
     assert sorted(line.triggers) == list(range(1, PARTS + 1))
+
+
+def test_a_device_hears_of_the_last_part_not_of_their_number(line, tmp_path, until):
+    for part_id in (1, 2, 9):  # six went by while the camera was away
+        line.region.push_trigger(part_id, 0, now_ns())
+    device = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with device:
+        device.bind(str(tmp_path / "camera.sock"))
+        device.listen()
+        line.start(kind="twin", socket=tmp_path / "camera.sock")
+        device.settimeout(30)
+        host, _ = device.accept()
+        with host:
+            hello = Message.unpack(host.recv(HEADER.size, socket.MSG_WAITALL))
+    assert (hello.kind, hello.trigger_id) == (HELLO, 9)
+
+
+@pytest.mark.parametrize("twin", [({}, "2.0")], indirect=True)
+def test_a_host_that_comes_back_after_the_last_part_hears_of_the_end(line, twin, until):
+    line.start(kind="twin", socket=twin.socket)
+    until(lambda: line.status.camera_ready, "the camera")
+    line.process.kill()
+    line.process.wait()
+    twin.start_belt()
+    last_ns = twin.world.time_at_ns(twin.world.parts["position_mm"][-1])
+    until(lambda: now_ns() > last_ns + 500_000_000, "the last part")
+    line.status.camera_ready = 0
+    line.start(kind="twin", socket=twin.socket)
+    line.finish()
+    assert line.stop() == 0
+    assert twin.process.wait(20) == 0
 
 
 def test_a_device_that_is_not_there_is_waited_for(line, tmp_path, until):
@@ -175,3 +213,26 @@ def test_an_unknown_fault_is_refused(tmp_path):
     ended = subprocess.run(command, capture_output=True, text=True)
     assert ended.returncode == 2
     assert "dorp" in ended.stderr
+
+
+def test_parts_that_wait_for_the_renderer_are_one_event_and_go_out_in_order(tmp_path):
+    specs, camera = plan_parts(PARTS, SEED), CameraModel()
+    world = World.create(tmp_path / "world", specs, profile="2.0")
+    descriptor = os.memfd_create("frames")
+    os.ftruncate(descriptor, FrameQueue.size(camera))
+    queue = FrameQueue(descriptor, camera)
+    device = Device(world, SimpleNamespace(queue=queue), tmp_path / "camera.sock", CameraFaults())
+    try:
+        world.start(now_ns() - 100_000_000_000)  # all have passed
+        for _ in range(2 * PARTS):  # each one's trigger, then its frame
+            device._fire()
+        assert (device.late_renders, len(device._events), device.ended) == (PARTS, 1, False)
+        black = np.zeros((camera.height, camera.width), np.uint8)
+        for index in range(PARTS):
+            queue.put(index, black)
+        sleep_until_ns(device._next_event_ns())
+        device._fire()
+        assert (device.ended, device.lost_frames, device._events) == (True, PARTS, [])
+    finally:
+        device.close()
+        os.close(descriptor)

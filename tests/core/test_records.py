@@ -80,7 +80,7 @@ def test_another_version_is_refused_by_name(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[8:12] = (7).to_bytes(4, "little")
     path.write_bytes(data)
-    with pytest.raises(_core.CoreError, match=r"ring file of version 7 .* version 2 .*Move it aside"):
+    with pytest.raises(_core.CoreError, match=r"ring file of version 7 .* version 3 .*Move it aside"):
         _core.RecordRing.create(str(path), capacity=16)
 
 

@@ -112,14 +112,16 @@ class LinkBench:
         assert self.proxy is not None
         self.proxy.say(command)
 
-    def run(self, at: Mapping[int, Callable[[], None]], unseen: range = range(0)) -> Counts:
+    def run(
+        self, at: Mapping[int, Callable[[], None]], unseen: range = range(0), budget_ms: float = 15.0
+    ) -> Counts:
         """Runs the belt; ``at``: part id → what happens before its verdict; ``unseen``: parts without a trigger."""
 
         def verdict(part_id: int) -> Verdict:
             at.get(part_id, lambda: None)()
             return decided(part_id)
 
-        self.line.run_belt(self.plc, verdict, unseen)
+        self.line.run_belt(self.plc, verdict, unseen, budget_ms)
         until(lambda: self.line.status.parts_ended == self.plc.belt.parts - len(unseen))
         status = self.line.status
         facts = {

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge._core import Verdict
-from tests.faults.bench import BELT, Counts, LinkBench, count, decided, link_bench
+from tests.faults.bench import BELT, Counts, LinkBench, count, decided, link_bench, proxy
 from tests.peers.libmodbus_plc import libmodbus_plc
 from tests.plc.line_rig import Rig, make_world, rig, twin, until
 from tests.plc.pty_pair import pty_pair
@@ -18,6 +18,8 @@ from tests.test_line import Bench, parts_decided, wait_for
 
 FIRST, LAST = 10, 20
 """The parts between which a fault lasts."""
+IN_REGISTER: dict[str, object] = {"coil_function": 16, "ejector": {"coil": 100}}
+WORD_BY_WORD: dict[str, object] = {"write_function": 6, "handshake": False}
 
 
 @dataclass(frozen=True)
@@ -80,19 +82,45 @@ def encoder(fault: str, until_s: float) -> Row:
     return Row(f"encoder_{fault}", run, rejected_more)
 
 
+def habit(name: str, mode: str, options: tuple[str, ...], last: int = LAST, **settings: object) -> Row:
+    """A PLC program of other habits, whose link is lost once, from part FIRST to part ``last``."""
+
+    def run(folder: Path) -> Counts:
+        with link_bench(folder, mode, *options, **settings) as bench:
+            return bench.run({FIRST: lambda: bench.say("mute"), last: lambda: bench.say("pass")})
+
+    return Row(f"{name}_{mode}", run, lost)
+
+
+def answered_at_scan(mode: str, scan_ms: int) -> Row:
+    """A PLC that answers one request a scan; the line was told so, and gives its parts the way for it."""
+    settings = {"timeout_ms": 3 * scan_ms, "poll_period_ms": 80}
+
+    def run(folder: Path) -> Counts:
+        options = (f"--scan-ms={scan_ms}", "--answer-at-scan")
+        with link_bench(folder, mode, *options, **settings) as bench:
+            return bench.run({}, budget_ms=3 * scan_ms)
+
+    return Row(f"answered_at_scan_{scan_ms}_{mode}", run, harmless)
+
+
 def two_masters(folder: Path) -> Counts:
-    """A second runtime is started for the same PLC, by mistake, and ended again."""
+    """A second runtime for the same PLC, by mistake: its cable is plugged in, and later it is ended."""
     (folder / "other").mkdir()
     # The line stays closed for two seconds after the last trace of the other, 27 parts.
     belt = replace(BELT, parts=70)
-    with link_bench(folder, "pulse", belt=belt) as bench, ExitStack() as other:
-        config = bench.line.config
-
-        def start() -> None:
-            second = Rig(folder / "other", config)
-            other.callback(second.close)
-
-        return bench.run({1: start, 20: lambda: threading.Thread(target=other.close).start()})
+    with (
+        link_bench(folder, "pulse", belt=belt) as bench,
+        proxy(bench.plc.port) as cable,
+        ExitStack() as other,
+    ):
+        cable.say("half_open")
+        plc = bench.line.config.plc.model_copy(update={"port": cable.port})
+        second = Rig(folder / "other", bench.line.config.model_copy(update={"plc": plc}))
+        other.callback(second.close)
+        until(lambda: second.status.actuation_ready == 1)
+        at = {1: lambda: cable.say("pass"), 20: lambda: threading.Thread(target=other.close).start()}
+        return bench.run(at)
 
 
 def serial_cable(folder: Path) -> Counts:
@@ -112,8 +140,8 @@ def serial_cable(folder: Path) -> Counts:
 
 
 def plc_restart_in_mid_pulse(folder: Path) -> Counts:
-    """The PLC loses power while the ejector blows, and is back a second later."""
-    world = make_world(folder, 32)
+    """The PLC loses power while the ejector blows, and is back a second later, or two where processes start slowly."""
+    world = make_world(folder, 44)
     with twin(folder / "world") as plc, rig(folder, plc.port) as line:
 
         def verdict(part_id: int) -> Verdict:
@@ -123,13 +151,13 @@ def plc_restart_in_mid_pulse(folder: Path) -> Counts:
                 when_ns = world.time_at_ns(at)
                 delay_s = max(0.0, (when_ns - time.monotonic_ns()) / 1e9)
                 threading.Timer(delay_s, plc.kill).start()
-            if part_id == 20:
+            if part_id == 18:
                 threading.Thread(target=plc.start).start()
             return decided(part_id)
 
         until(lambda: world.running)
         line.run_belt(world, verdict)
-        until(lambda: line.status.parts_ended == 32)
+        until(lambda: line.status.parts_ended == 44)
         until(lambda: bool(world.parts["bin"].all()))
         status = line.status
         facts = {"unconfirmed": status.plc_unconfirmed, "reconnects": status.plc_reconnects}
@@ -228,6 +256,14 @@ ROWS = [
     network("syn", "pulse", lost),
     network("syn", "tracked", lost),
     network("reset_each", "tracked", reconnected),
+    habit("only_16", "pulse", ("--refuse=5,6,15,1", "--ejector-register=100"), **IN_REGISTER),
+    habit("only_16", "tracked", ("--refuse=1,2,5,6,15",)),
+    habit("only_6", "tracked", ("--refuse=1,5,15,16",), last=14, **WORD_BY_WORD),
+    habit("cleared_by_a_new_master", "pulse", ("--clear",)),
+    habit("cleared_by_a_new_master", "tracked", ("--clear",)),
+    habit("slow_first_answer", "pulse", ("--first-answer-ms=100",)),
+    habit("one_master_never_idle", "pulse", ("--one-master", "--idle-ms=1000")),
+    answered_at_scan("tracked", 20),
     Row("plc_restart_in_mid_pulse", plc_restart_in_mid_pulse, lost),
     inspection("killed", kill),
     inspection("stopped", stop),

@@ -1,11 +1,13 @@
 """An engine on a GPU in the loop's slot: what happens where no graph can be made."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from edge import _core
 from edge.config import engine_path
-from edge.inspection.engines import captured, slot_of
+from edge.inspection.engines import captured, gpu_ring, slot_of
 from engines.load import load_engine
 from engines.loaded import LoadedEngine
 from engines.manifest import load_manifest
@@ -29,7 +31,7 @@ def test_an_engine_of_the_cpu_has_no_graph() -> None:
     slot_of(engine, None)
 
 
-def test_a_gpu_engine_without_a_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_engine_without_a_driver_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     manifest = load_manifest(engine_path("shipped:gate"))
     image, scores = np.zeros((1, 3, 144, 192), np.float32), np.zeros((1, 6), np.float32)
     engine = LoadedEngine(manifest, image, scores, lambda: None, gpu=Queue())
@@ -41,3 +43,6 @@ def test_a_gpu_engine_without_a_driver_is_refused(monkeypatch: pytest.MonkeyPatc
         pytest.skip("there is an NVIDIA driver here")
     with pytest.raises(_core.CoreError, match=r"libcuda\.so\.1: cannot be loaded"):
         slot_of(engine, None)
+    region = _core.Region.create(str(tmp_path / "region"), frame_slots=2, slot_bytes=4096)
+    assert gpu_ring(region, engine) is None
+    assert "the line runs without" in caplog.text

@@ -25,13 +25,13 @@ struct Judge {
     input.resize(e.preprocess.elements());
     e.input = input.data();
     e.run = [this] {
-      scores[1] = input[0] > 0.5F ? 1.0F : unsure;
+      scores[1] = input[0] > 0.5F ? bright : unsure;
       scores[2] = 1.0F - scores[1];
       return true;
     };
     return e;
   }
-  float unsure;
+  float unsure, bright = 1.0F;
   float scores[3] = {0, 0, 0};
   std::vector<float> input;
 };
@@ -179,6 +179,75 @@ TEST(two_looks_and_fused_frames_allocate_nothing) {
   CHECK(at_first == at_last);
 }
 
+// The first recipe passes everything, the second rejects everything: a part judged half by each would show.
+TEST(every_part_is_judged_by_one_recipe_while_recipes_change_under_load) {
+  const LineFiles files("recipes");
+  auto region = Region::create(files.region(), 4, kSize * kSize);
+  auto ring = RecordRing::create(files.ring(), 4096);
+  LoopSettings settings = patient_settings();
+  settings.anticipate = true;  // the helper's job changes with the recipe
+  settings.change_pause_ns = 2 * kMillisecond;
+  settings.number = 1;
+  RecipeSettings second = settings;
+  second.number = 2;
+  second.rules = {{-1, -1, 0, 0, 1e9F, Action::REJECT, 7}};
+  Judge gate(0.3F), classifier(0.8F), other_gate(0.3F), other_classifier(0.8F);
+  InspectionLoop loop(region, ring, settings, gate.engine(), std::make_unique<Engine>(classifier.engine()));
+  for (Judge* judge : {&other_gate, &other_classifier}) judge->bright = 0.0F, judge->unsure = 0.0F;
+  other_gate.bright = 0.3F;  // unsure: the classifier's input is prepared too
+  loop.add_recipe(second, other_gate.engine(), std::make_unique<Engine>(other_classifier.engine()));
+  VerdictRing::Reader verdicts = region->header().verdicts.reader();
+  RecordRing::Reader reader(ring, 0);
+  loop.start();
+  while (region->status().loop_state != static_cast<int64_t>(LoopState::READY)) std::this_thread::yield();
+  LineStatus& status = region->status();
+  std::atomic<bool> over{false};
+  std::atomic<int> changes{0};
+  std::thread plc([&] {
+    while (!over) {
+      status.recipe_wanted = 3 - status.recipe_active;
+      region->header().loop_bell.ring();
+      while (!over && status.recipe_active != status.recipe_wanted) std::this_thread::yield();
+      changes++;
+    }
+  });
+  uint64_t id = 0;
+  while (changes < 20 || id < kParts) {
+    const auto change = changes.load();
+    region->push_trigger({++id, 0, now_ns()});
+    while (id % 5 == 0 && changes == change) std::this_thread::yield();  // the change comes before the frame
+    std::optional<uint64_t> slot;
+    while (!(slot = region->claim())) std::this_thread::yield();
+    std::fill_n(region->pixels(*slot), kSize * kSize, id % 2 == 0 ? uint8_t{200} : uint8_t{60});
+    FrameHeader frame{};
+    frame.frame_id = frame.trigger_id = id;
+    frame.exposure_end_ns = now_ns();
+    frame.width = frame.height = frame.stride = kSize;
+    frame.pixel_format = PixelFormat::MONO8;
+    region->publish(*slot, frame);
+    while (status.parts_decided < static_cast<int64_t>(id)) std::this_thread::yield();
+  }
+  over = true;
+  plc.join();
+  loop.stop();
+  VerdictEntry entry;
+  uint64_t got = 0, by_second = 0, mixed = 0;
+  while (verdicts.read(entry)) {
+    got++;
+    ring->acknowledge(entry.record_index, {1, 2, 3, entry.verdict, entry.reason, PlcResult::ACKED, {}});
+  }
+  for (const PartRecord& record : reader.read(4096, 0)) {
+    const InspectionHalf& part = record.inspection;
+    by_second += part.recipe == 2 ? 1 : 0;
+    const bool by_first = part.verdict == Verdict::PASS && part.bin == 0;
+    const bool all_second = part.verdict == Verdict::REJECT && part.bin == 7;
+    mixed += (part.recipe == 1 ? by_first : all_second) ? 0 : 1;
+  }
+  CHECK(got == id);
+  CHECK(mixed == 0);
+  CHECK(by_second > 0 && by_second < id);
+}
+
 TEST(a_belt_is_believed_to_be_faster_at_once_and_slower_as_fast_as_it_brakes) {
   SpeedGuard guard(1'000'000);  // 1 m/s²
   CHECK(guard.believe(500'000, kSecond) == 500'000);
@@ -234,4 +303,27 @@ TEST(quantiles_are_never_too_small_and_within_their_bucket) {
   CHECK(s.value() >= 5'000'000);
   for (int i = 0; i < 1000; ++i) s.add(2000);
   CHECK(s.value() < 2100);
+  CHECK(s.value(0.5) >= 2000 && s.value(0.5) < 2100);
+  s.clear();
+  CHECK(s.value() == 0);
+}
+
+TEST(a_doubted_tail_is_replaced_by_as_many_fresh_runs_and_not_doubted_again_at_once) {
+  SlidingQuantile known(kLatencyRuns, kLatencyQuantile);
+  for (int i = 0; i < 1000; ++i) known.add(i % 300 == 0 ? 50'000'000 : 1'000'000);
+  CHECK(known.value() >= 50'000'000);
+  TailDoubt doubt;
+  CHECK(!doubt.raised());
+  doubt.raise(1);
+  for (int i = 1; i < TailDoubt::kRuns; ++i) doubt.ran(2'000'000, i, known);
+  CHECK(doubt.raised() && known.value() >= 50'000'000);
+  const auto before = allocations();
+  doubt.ran(3'000'000, TailDoubt::kRuns, known);
+  CHECK(allocations() == before);
+  CHECK(!doubt.raised());
+  CHECK(known.value() >= 3'000'000 && known.value() < 3'200'000);  // the slowest of so few
+  doubt.raise(TailDoubt::kRuns + 1);
+  CHECK(!doubt.raised());
+  doubt.raise(TailDoubt::kRuns + TailDoubt::kRest);
+  CHECK(doubt.raised());
 }

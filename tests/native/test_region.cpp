@@ -1,4 +1,5 @@
 #include <atomic>
+#include <cstring>
 #include <thread>
 #include <vector>
 
@@ -45,6 +46,67 @@ TEST(readers_of_a_ring_beside_its_writer_see_every_entry_in_order) {
   first.join();
   second.join();
   CHECK(failures == 0);
+}
+
+TEST(slots_claimed_together_reach_the_loop_in_the_order_of_their_publication) {
+  const LineFiles files("order");
+  auto region = Region::create(files.region(), 4, 64);
+  const auto publish = [&](uint64_t index, uint64_t frame_id) {
+    FrameHeader header{};
+    header.frame_id = frame_id;
+    region->publish(index, header);
+  };
+  const uint64_t a = *region->claim(), b = *region->claim(), c = *region->claim();
+  publish(c, 1);
+  region->drop(b);
+  publish(a, 2);
+  for (const uint64_t expected : {1, 2}) {
+    const auto index = region->take();
+    CHECK(index.has_value() && region->slot(*index).header.frame_id == expected);
+    CHECK(!region->take());  // one at a time
+    region->release(*index);
+  }
+  CHECK(!region->take());
+  for (int i = 0; i < 4; ++i) CHECK(region->claim().has_value());
+  CHECK(!region->claim() && region->status().frames_dropped == 1);
+  region->reclaim();  // their camera process has died
+  CHECK(region->claim().has_value());
+}
+
+TEST(frames_of_a_driver_that_holds_slots_are_each_read_once_and_whole) {
+  const LineFiles files("driver");
+  auto region = Region::create(files.region(), 8, 64);
+  constexpr uint64_t kFrames = 20'000;
+  std::atomic<bool> torn{false};
+  std::thread loop([&] {
+    auto attached = Region::attach(files.region());
+    for (uint64_t next = 0; next < kFrames;) {
+      const auto index = attached->take();
+      if (!index) {
+        std::this_thread::yield();
+        continue;
+      }
+      const FrameHeader header = attached->slot(*index).header;
+      const uint8_t* pixels = attached->pixels(*index);
+      for (int i = 0; i < 64; ++i) torn = torn || pixels[i] != static_cast<uint8_t>(header.frame_id);
+      torn = torn || header.frame_id != next++;
+      attached->release(*index);
+    }
+  });
+  std::vector<uint64_t> held;  // as a driver holds them: the youngest is filled first
+  for (uint64_t id = 0; id < kFrames;) {
+    while (held.size() < 3) {
+      if (const auto index = region->claim()) held.push_back(*index);
+      std::this_thread::yield();
+    }
+    FrameHeader header{};
+    header.frame_id = id++;
+    std::memset(region->pixels(held.back()), static_cast<uint8_t>(header.frame_id), 64);
+    region->publish(held.back(), header);
+    held.pop_back();
+  }
+  loop.join();
+  CHECK(!torn);
 }
 
 TEST(a_reader_that_is_overrun_loses_entries_but_never_sees_a_torn_one) {

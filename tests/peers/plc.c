@@ -6,6 +6,13 @@
 //       MS]
 //       [--pulse-ms MS] [--scan-ms 5] [--out FILE.csv] [--encoder-fault lost|noisy|reversed --fault-from S
 //       --fault-to S]
+//       [--refuse FUNCTION,FUNCTION,...] [--ejector-register ADDRESS] [--clear] [--first-answer-ms MS]
+//       [--answer-at-scan] [--one-master] [--idle-ms MS]
+//
+// The habits of other PLCs: function codes that it does not have, the ejector in a holding register instead
+// of a coil, registers that are cleared when a master connects, a first answer that takes its time, one
+// answer a scan, a second connection that is hung up, a connection that is closed when nothing was asked for
+// a while.
 //
 // Requests are answered when they come, and writes take effect at their arrival; the program runs every scan,
 // whatever the network does.
@@ -55,7 +62,12 @@ static struct {
   uint32_t encoder_start;
   const char *out, *encoder_fault;
   double fault_from_s, fault_to_s;
+  uint32_t refused;  // bit n: function code n
+  int ejector_register;
+  bool clear, answer_at_scan, one_master;
+  int first_answer_ms, idle_ms;
 } opt = {.unit = 1,
+         .ejector_register = -1,
          .scan_ms = 5,
          .pitch_mm = 120,
          .lead_in_mm = 200,
@@ -203,6 +215,7 @@ static void end_pulse(int64_t ns) {
   if (coil.count == 0 || !coil.at[coil.count - 1].on) return;
   if (ns - coil.at[coil.count - 1].ns > (int64_t)(opt.pulse_ms * 1e6) && !alive(ns)) {
     map->tab_bits[0] = 0;
+    if (opt.ejector_register >= 0) map->tab_registers[opt.ejector_register] = 0;
     add_edge(&coil, ns, false);
   }
 }
@@ -268,11 +281,24 @@ static void refresh(int64_t ns) {
 static void written(const uint8_t* query, int header, int64_t ns) {
   const int function = query[header], address = query[header + 1] << 8 | query[header + 2];
   const int count = function == 16 ? query[header + 3] << 8 | query[header + 4] : 1;
-  if (function == 5 || function == 15) add_edge(&coil, ns, map->tab_bits[0]);
+  const bool registers = function == 16 || function == 6;
+  if (registers && address <= opt.ejector_register && opt.ejector_register < address + count)
+    map->tab_bits[0] = map->tab_registers[opt.ejector_register] != 0;
+  if (function == 5 || function == 15 || opt.ejector_register >= 0) add_edge(&coil, ns, map->tab_bits[0]);
   drive_valve(ns);
-  if (function != 16) return;
-  if (address <= STATUS && address + count >= STATUS + 16) take_status(ns);
-  if (address <= VERDICT && address + count >= VERDICT + 12) take_verdict(ns);
+  if (!registers) return;
+  // By the word that makes a block whole, because a master may write word by word.
+  if (address <= STATUS + 1 && address + count > STATUS + 1) take_status(ns);
+  if (address <= VERDICT + 11 && address + count > VERDICT + 11) take_verdict(ns);
+}
+
+// What a PLC does that starts its communication program anew with every master.
+static void clear_registers(void) {
+  pthread_mutex_lock(&program);
+  memset(map->tab_registers, 0, PLC * sizeof(uint16_t));
+  map->tab_bits[0] = 0;
+  add_edge(&coil, now_ns(), false);
+  pthread_mutex_unlock(&program);
 }
 
 static int64_t scan_due_ns;
@@ -300,8 +326,11 @@ static bool serve(void) {
   drive_valve(ns);
   advance(ns);  // what this request changes holds from now on
   refresh(ns);
-  const bool answered = modbus_reply(link_, query, length, map) >= 0;
-  if (answered) written(query, modbus_get_header_length(link_), ns);
+  const int header = modbus_get_header_length(link_);
+  const bool refused = opt.refused >> (query[header] & 31) & 1;
+  const bool answered = refused ? modbus_reply_exception(link_, query, MODBUS_EXCEPTION_ILLEGAL_FUNCTION) >= 0
+                                : modbus_reply(link_, query, length, map) >= 0;
+  if (answered && !refused) written(query, header, ns);
   pthread_mutex_unlock(&program);
   return answered;
 }
@@ -321,6 +350,39 @@ static void* run_program(void* unused) {
 
 static struct timeval until_scan(void) { return (struct timeval){0, opt.scan_ms * 1000L / 2}; }
 
+// Of every connection: when it was made, and when it last asked.
+static struct {
+  int64_t made_ns, asked_ns;
+} masters[FD_SETSIZE];
+
+static void wait_for_scan(void) {
+  pthread_mutex_lock(&program);
+  const struct timespec due = {scan_due_ns / SECOND, scan_due_ns % SECOND};
+  pthread_mutex_unlock(&program);
+  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+}
+
+// Closes what has been idle for too long, and leaves out of `all` whose first answer is not due yet.
+static fd_set listened_to(fd_set* all, int listener, int highest) {
+  const int64_t ns = now_ns();
+  fd_set some = *all;
+  for (int fd = 0; fd <= highest; ++fd) {
+    if (fd == listener || !FD_ISSET(fd, all)) continue;
+    if (opt.idle_ms && ns > masters[fd].asked_ns + opt.idle_ms * 1000000LL) {
+      close(fd);
+      FD_CLR(fd, all);
+    }
+    if (!FD_ISSET(fd, all) || ns < masters[fd].made_ns + opt.first_answer_ms * 1000000LL) FD_CLR(fd, &some);
+  }
+  return some;
+}
+
+static bool is_taken(const fd_set* all, int listener, int highest) {
+  for (int fd = 0; fd <= highest; ++fd)
+    if (fd != listener && FD_ISSET(fd, all)) return true;
+  return false;
+}
+
 static void run_tcp(int port) {
   link_ = modbus_new_tcp("127.0.0.1", port);
   modbus_set_indication_timeout(link_, 0, 50000);
@@ -339,18 +401,26 @@ static void run_tcp(int port) {
   FD_SET(listener, &all);
   int highest = listener;
   while (!ending) {
-    fd_set ready = all;
-    struct timeval wait = until_scan();
+    if (opt.answer_at_scan) wait_for_scan();
+    fd_set ready = listened_to(&all, listener, highest);
+    struct timeval wait = opt.answer_at_scan ? (struct timeval){0, 0} : until_scan();
     const int some = select(highest + 1, &ready, NULL, NULL, &wait);
     for (int fd = 0; some > 0 && fd <= highest; ++fd) {
       if (!FD_ISSET(fd, &ready)) continue;
       if (fd == listener) {
         const int master = modbus_tcp_accept(link_, &(int){listener});
         if (master < 0) continue;
+        if (opt.one_master && is_taken(&all, listener, highest)) {
+          close(master);
+          continue;
+        }
+        masters[master].made_ns = masters[master].asked_ns = now_ns();
+        if (opt.clear) clear_registers();
         FD_SET(master, &all);
         if (master > highest) highest = master;
       } else {
         modbus_set_socket(link_, fd);
+        masters[fd].asked_ns = now_ns();
         if (!serve()) {
           close(fd);
           FD_CLR(fd, &all);
@@ -425,16 +495,33 @@ static void end(int number) {
 }
 
 int main(int argc, char** argv) {
-  static const struct option long_options[] = {{"tcp", 1, 0, 't'},           {"rtu", 1, 0, 'r'},
-                                               {"unit", 1, 0, 'u'},          {"mode", 1, 0, 'm'},
-                                               {"parts", 1, 0, 'n'},         {"pitch", 1, 0, 'p'},
-                                               {"lead-in", 1, 0, 'l'},       {"speed", 1, 0, 's'},
-                                               {"ramp", 1, 0, 'a'},          {"ramp-s", 1, 0, 'A'},
-                                               {"encoder-start", 1, 0, 'e'}, {"distance", 1, 0, 'd'},
-                                               {"valve-lag", 1, 0, 'v'},     {"pulse-ms", 1, 0, 'P'},
-                                               {"scan-ms", 1, 0, 'S'},       {"out", 1, 0, 'o'},
-                                               {"encoder-fault", 1, 0, 'E'}, {"fault-from", 1, 0, 'f'},
-                                               {"fault-to", 1, 0, 'F'},      {0, 0, 0, 0}};
+  static const struct option long_options[] = {{"tcp", 1, 0, 't'},
+                                               {"rtu", 1, 0, 'r'},
+                                               {"unit", 1, 0, 'u'},
+                                               {"mode", 1, 0, 'm'},
+                                               {"parts", 1, 0, 'n'},
+                                               {"pitch", 1, 0, 'p'},
+                                               {"lead-in", 1, 0, 'l'},
+                                               {"speed", 1, 0, 's'},
+                                               {"ramp", 1, 0, 'a'},
+                                               {"ramp-s", 1, 0, 'A'},
+                                               {"encoder-start", 1, 0, 'e'},
+                                               {"distance", 1, 0, 'd'},
+                                               {"valve-lag", 1, 0, 'v'},
+                                               {"pulse-ms", 1, 0, 'P'},
+                                               {"scan-ms", 1, 0, 'S'},
+                                               {"out", 1, 0, 'o'},
+                                               {"encoder-fault", 1, 0, 'E'},
+                                               {"fault-from", 1, 0, 'f'},
+                                               {"fault-to", 1, 0, 'F'},
+                                               {"refuse", 1, 0, 'x'},
+                                               {"ejector-register", 1, 0, 'R'},
+                                               {"clear", 0, 0, 'c'},
+                                               {"first-answer-ms", 1, 0, 'F' + 128},
+                                               {"answer-at-scan", 0, 0, 'A' + 128},
+                                               {"one-master", 0, 0, 'O' + 128},
+                                               {"idle-ms", 1, 0, 'I' + 128},
+                                               {0, 0, 0, 0}};
   int port = -1;
   const char* device = NULL;
   for (int c; (c = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
@@ -495,6 +582,28 @@ int main(int argc, char** argv) {
         break;
       case 'F':
         opt.fault_to_s = atof(optarg);
+        break;
+      case 'x':
+        for (char* code = strtok(optarg, ","); code; code = strtok(NULL, ","))
+          opt.refused |= 1u << atoi(code);
+        break;
+      case 'R':
+        opt.ejector_register = atoi(optarg);
+        break;
+      case 'c':
+        opt.clear = true;
+        break;
+      case 'F' + 128:
+        opt.first_answer_ms = atoi(optarg);
+        break;
+      case 'A' + 128:
+        opt.answer_at_scan = true;
+        break;
+      case 'O' + 128:
+        opt.one_master = true;
+        break;
+      case 'I' + 128:
+        opt.idle_ms = atoi(optarg);
         break;
       default:
         return 2;

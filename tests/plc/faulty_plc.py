@@ -4,6 +4,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -27,6 +28,8 @@ class FaultyPlc:
     registers: list[int] = field(default_factory=lambda: [0] * REGISTERS)
     coils: list[bool] = field(default_factory=lambda: [False] * 16)
     connections: int = 0
+    meanwhile: Callable[[int, bytes], None] = lambda function, data: None
+    """Called with every request, before it is answered."""
 
     def __enter__(self) -> "FaultyPlc":
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=8)
@@ -68,6 +71,7 @@ class FaultyPlc:
                     transaction, _, length, unit = struct.unpack(">HHHB", _exactly(sock, 7))
                     request = _exactly(sock, length - 1)
                     self.requests.append((transaction, request[0], request[1:]))
+                    self.meanwhile(request[0], request[1:])
                     self._reply(sock, transaction, unit, request)
             except OSError:
                 return
@@ -109,6 +113,9 @@ class FaultyPlc:
             return bytes((function | 0x80, 2))
         if function == 5:
             self.coils[address] = value == 0xFF00
+            return request
+        if function == 6:
+            self.registers[address] = value
             return request
         if function == 16:
             self.registers[address : address + value] = struct.unpack(f">{value}H", request[6:])

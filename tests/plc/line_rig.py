@@ -110,7 +110,6 @@ class Rig:
         """What the camera does; returns the time of the trigger."""
         stamp_ns = stamp_ns or _core.now_ns()
         self.region.push_trigger(part_id, encoder_count, stamp_ns)
-        self.status.triggers_pushed += 1
         return stamp_ns
 
     def decide(
@@ -127,8 +126,7 @@ class Rig:
         index = self.records.append_unjudged(
             part_id=part_id, encoder_count=encoder_count, triggered_ns=triggered_ns, deadline_ns=now
         )
-        self.queued_ns = _core.now_ns()
-        self.region.push_verdict(
+        entry = dict(
             part_id=part_id,
             encoder_count=encoder_count,
             verdict=verdict,
@@ -142,10 +140,16 @@ class Rig:
             deadline_ns=now + int(budget_ms * MS),
             record_index=index,
         )
+        self.queued_ns = _core.now_ns()
+        self.region.push_verdict(**entry)
         return index
 
     def run_belt(
-        self, world: World, verdict_of: Callable[[int], Verdict | None], unseen: range = range(0)
+        self,
+        world: World,
+        verdict_of: Callable[[int], Verdict | None],
+        unseen: range = range(0),
+        budget_ms: float = 15.0,
     ) -> None:
         """Triggers and verdicts for every part of the world, at the true times; None: no verdict."""
         for index, part in enumerate(world.parts):
@@ -158,7 +162,7 @@ class Rig:
             _core.sleep_until_ns(_core.now_ns() + 4 * MS)
             verdict = verdict_of(index + 1)
             if verdict is not None:
-                self.decide(index + 1, verdict, when_ns, encoder_count=count)
+                self.decide(index + 1, verdict, when_ns, encoder_count=count, budget_ms=budget_ms)
 
     def finish(self) -> None:
         """Ends actuation the way the line does."""
@@ -193,11 +197,14 @@ def rig(
     *,
     conveyor: ConveyorSettings | None = None,
     cpus: tuple[int, ...] = (),
+    recipes: tuple[int, ...] = (),
     **plc: object,
 ) -> Iterator[Rig]:
     """A running actuation process that speaks to a port."""
     settings = PlcSettings.model_validate({"kind": "tcp", "port": port, **plc})
-    config = ActuationConfig(plc=settings, conveyor=conveyor or ConveyorSettings(), cpus=cpus)
+    config = ActuationConfig(
+        plc=settings, conveyor=conveyor or ConveyorSettings(), cpus=cpus, recipes=recipes
+    )
     running = Rig(folder, config)
     try:
         yield running

@@ -192,7 +192,9 @@ def test_a_pass_that_a_faulty_plc_does_not_confirm_becomes_a_reject(tmp_path, be
         records = line.final_records()
         assert [r["part_id"] for r in records] == list(range(1, 10))
         assert {r["final_verdict"] for r in records[:8]} == {Verdict.REJECT}
-        assert {r["plc_result"] for r in records[:8]} <= result
+        seen = {r["plc_result"] for r in records[:8]}
+        # On a busy machine the server of this test may be late as well.
+        assert seen & result and seen <= result | {PlcResult.TIMEOUT, PlcResult.DISCONNECTED}
         assert records[8]["final_verdict"] == Verdict.PASS
         sequences = [_sequence(data) for _, function, data in plc.requests if _is_verdict(function, data)]
         assert len(sequences) == len(set(sequences))
@@ -225,8 +227,25 @@ def test_verdict_past_its_deadline_is_sent_as_a_reject(tmp_path):
         until(lambda: line.status.plc_writes == 1)
         values = decode(VERDICT, plc.registers[32 : 32 + VERDICT.words])
         assert (values["verdict"], values["reason"]) == (Verdict.REJECT, Reason.OVERRUN)
+        line.finish()
         (record,) = line.final_records()
         assert (record["final_verdict"], record["plc_result"]) == (Verdict.REJECT, PlcResult.LATE)
+
+
+def test_a_verdict_that_comes_while_a_beat_is_answered_goes_before_any_question(tmp_path):
+    with FaultyPlc() as plc, rig(tmp_path, plc.port, mode="tracked", poll_period_ms=5) as line:
+        until(lambda: line.status.line_ready == 1)
+        parts = iter(range(1, 21))
+        came_at = []
+
+        def a_part_comes(function: int, data: bytes) -> None:
+            if function == 16 and not _is_verdict(function, data) and (part_id := next(parts, 0)):
+                came_at.append(len(plc.requests))
+                line.decide(part_id, Verdict.PASS, line.trigger(part_id), budget_ms=1000)
+
+        plc.meanwhile = a_part_comes
+        until(lambda: line.status.plc_writes == 20)
+        assert [_is_verdict(*plc.requests[at][1:]) for at in came_at] == [True] * 20
 
 
 @pytest.mark.parametrize("cause", ["inspection", "camera"])

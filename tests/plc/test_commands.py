@@ -46,7 +46,7 @@ def test_watch_shows_the_registers_and_only_reads():
         plc.registers[65], plc.registers[3] = 2, 1
         shown = edge("watch", "--port", plc.port, "--once")
         assert "2 DIVERTING" in shown
-        assert "1 READY" in shown
+        assert " READY " in shown
         assert {function for _, function, _ in plc.requests} == {3}
 
 
@@ -59,6 +59,32 @@ def test_jog_asks_first_and_pulses_once():
             b"\x00\x00\xff\x00",
             b"\x00\x00\x00\x00",
         ]
+
+
+def test_jog_switches_the_coil_off_over_a_new_connection_when_the_plc_hangs_up():
+    with FaultyPlc() as plc:
+        hang_up = iter([plc.hang_up])
+        plc.meanwhile = lambda function, _: next(hang_up, int)() if function == 3 and plc.coils[0] else None
+        said = edge("jog", "--port", plc.port, "--yes", "--pulse-ms", 300)
+        assert "both edges acknowledged" in said
+        assert not plc.coils[0]
+        assert plc.connections > 1
+
+
+def test_watch_of_a_line_with_handshake_shows_those_blocks():
+    line = Path(__file__).parents[2] / "examples" / "demo.yaml"
+    with FaultyPlc() as plc:
+        plc.registers[16], plc.registers[72] = 5, 1
+        shown = edge("watch", line, "--port", plc.port, "--once")
+    for words in (
+        "handshake_bits",
+        "5",
+        "TRIGGER_READY",
+        "RESULTS_VALID",
+        "unconfirmed_rejects",
+        "RESET_ERROR",
+    ):
+        assert f" {words} " in shown
 
 
 @pytest.mark.parametrize("command", ["jog", "latency"])

@@ -12,6 +12,7 @@ from edge.conveyor.settings import ConveyorSettings
 from edge.plc.confirmation import RejectConfirmation
 from edge.plc.registers import CONTROL, HANDSHAKE, VERDICT, HandshakeBit, decode, encode
 from edge.plc.settings import ConfirmationSettings, PlcSettings
+from edge.plc.told import ToldParts
 from tests.plc.faulty_plc import FaultyPlc
 from tests.plc.line_rig import make_world, rig, twin, until
 from tools.twin.world import BIN_GOOD, BIN_REJECT
@@ -113,8 +114,9 @@ def test_no_heartbeat_while_a_pass_cannot_be_taken_back(tmp_path):
         until(lambda: line.status.line_ready == 1)
 
 
-def test_restarted_actuation_finishes_what_the_dead_one_left(tmp_path):
-    with FaultyPlc() as plc, rig(tmp_path, plc.port, conveyor=FIXED, **TRACKED) as line:
+@pytest.mark.parametrize("mode", [TRACKED, {}], ids=["tracked", "pulse"])
+def test_restarted_actuation_finishes_what_the_dead_one_left(tmp_path, mode):
+    with FaultyPlc() as plc, rig(tmp_path, plc.port, conveyor=FIXED, **mode) as line:
         until(lambda: line.status.line_ready == 1)
         line.process.send_signal(signal.SIGSTOP)
         for part_id in (1, 2, 3):
@@ -132,8 +134,48 @@ def test_restarted_actuation_finishes_what_the_dead_one_left(tmp_path):
         until(finished, 2.5)
         assert {r["final_verdict"] for r in records.values()} == {Verdict.REJECT}
         assert {r["plc_result"] for r in records.values()} == {PlcResult.TIMEOUT}
-        until(lambda: {(1, Verdict.REJECT), (3, Verdict.REJECT)} <= set(verdicts(plc)))
+        until(lambda: {(part_id, Verdict.REJECT) for part_id in (1, 2, 3)} <= set(verdicts(plc)))
         assert "left open are rejects" in line.words()
+
+
+def test_a_part_that_is_spoken_of_again_is_told_once(tmp_path):
+    with FaultyPlc() as plc, rig(tmp_path, plc.port, conveyor=FIXED) as line:
+        until(lambda: line.status.line_ready == 1)
+        stamps = {1: line.trigger(1)}
+        line.decide(1, Verdict.REJECT, stamps[1])
+        until(lambda: line.status.parts_ended == 1)
+        line.trigger(1, stamp_ns=stamps[1])  # by a camera that was away
+        stamps[2] = line.trigger(2)
+        line.decide(2, Verdict.REJECT, stamps[2])
+        until(lambda: line.status.parts_ended == 3)
+        line.process.send_signal(signal.SIGKILL)
+        line.process.wait(5)
+        line.decide(2, Verdict.PASS, stamps[2])  # by a loop that was held up, while nobody is here
+        line.start()
+        until(lambda: line.status.line_ready == 1)
+        line.decide(1, Verdict.PASS, stamps[1])
+        line.decide(3, Verdict.REJECT, line.trigger(3))
+        until(lambda: 3 in [part_id for part_id, _ in verdicts(plc)])
+        line.finish()
+        assert sorted(part_id for part_id, _ in verdicts(plc)) == [1, 2, 3]
+        said = [(r["part_id"], r["plc_result"]) for r in line.final_records()]
+        superseded = PlcResult.SUPERSEDED
+        assert [part for part, result in said if result == superseded] == [2, 1]
+
+
+def test_a_source_that_counts_from_one_again_tells_of_other_parts(tmp_path):
+    with FaultyPlc() as plc, rig(tmp_path, plc.port, conveyor=FIXED) as line:
+        until(lambda: line.status.line_ready == 1)
+        for ended in (1, 2):
+            line.decide(1, Verdict.REJECT, line.trigger(1))
+            until(lambda ended=ended: line.status.parts_ended == ended)
+        assert verdicts(plc) == [(1, Verdict.REJECT)] * 2
+
+
+def test_told_parts_are_bounded():
+    told = ToldParts(kept=2)
+    told.update([(1, 10), (2, 20), (2, 20), (3, 30)])
+    assert [key in told for key in ((1, 10), (2, 20), (3, 30), (3, 31))] == [False, True, True, False]
 
 
 def test_a_coil_that_went_off_by_itself_is_written_again(tmp_path):

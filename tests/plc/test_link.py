@@ -21,8 +21,12 @@ def in_ms(milliseconds: float) -> int:
 
 
 def open_link(plc: FaultyPlc, **changes) -> ModbusTcpLink:
+    """Opened while the PLC still answers; what it did meanwhile is forgotten."""
+    behaviour, plc.behaviour = plc.behaviour, "answer"
     link = ModbusTcpLink(settings(plc.port, **changes))
     reopen(link)
+    plc.behaviour = behaviour
+    plc.requests.clear()
     return link
 
 
@@ -50,8 +54,9 @@ def test_one_request_is_one_frame_and_is_never_repeated():
     with FaultyPlc("mute") as plc:
         link = open_link(plc)
         assert link.write_registers(32, [7] * 12, in_ms(30)).result is PlcResult.TIMEOUT
+        plc.behaviour = "answer"
         reopen(link)
-        assert len(plc.requests) == 1
+        assert [function for _, function, _ in plc.requests] == [16, 3], "the second is the greeting"
 
 
 @pytest.mark.parametrize("behaviour", ["mute", "truncated"])
@@ -127,6 +132,36 @@ def test_a_connection_that_the_plc_dropped_while_idle_is_not_written_into():
         assert link.write_registers(0, [2], in_ms(1000)).result is PlcResult.DISCONNECTED
         assert len(plc.requests) == seen
         assert "closed" in link.last_error
+
+
+@pytest.mark.parametrize("behaviour", ["mute", "garbage", "wrong_unit", "close", "reset"])
+def test_a_connection_without_a_sensible_first_answer_is_none(behaviour):
+    with FaultyPlc(behaviour) as plc:
+        link = ModbusTcpLink(settings(plc.port, connect_timeout_ms=30))
+        until = in_ms(5000)
+        while plc.connections < 3 and time.monotonic_ns() < until:
+            link.service(time.monotonic_ns())
+            assert not link.is_open
+            time.sleep(0.001)
+        assert plc.connections == 3
+        assert link.last_error
+        plc.behaviour = "exception"  # a refusal is an answer too
+        reopen(link)
+        assert link.opened == 1
+
+
+def test_the_first_answer_of_a_connection_may_take_longer_than_the_others_and_nothing_waits_for_it():
+    with FaultyPlc("slow", delay_s=0.1) as plc:
+        link = ModbusTcpLink(settings(plc.port, connect_timeout_ms=5000, timeout_ms=20))
+        longest_ns, until = 0, in_ms(5000)
+        while not link.is_open and time.monotonic_ns() < until:
+            began = time.monotonic_ns()
+            link.service(began)
+            longest_ns = max(longest_ns, time.monotonic_ns() - began)
+            time.sleep(0.001)
+        assert link.is_open
+        assert plc.connections == 1
+        assert longest_ns < 100 * MS
 
 
 def test_a_link_that_is_not_open_answers_at_once():

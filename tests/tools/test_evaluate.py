@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import yaml
 
-from calibration.bounds import upper_bound
 from calibration.predictions import Predictions
 from edge.check import explain as explain_line
 from edge.config import example_path, load_line
@@ -19,6 +18,7 @@ from edge.errors import ConfigError
 from edge.inspection.recipe import Recipe
 from edge.inspection.settings import ExposureSettings
 from edge.yaml_file import load_yaml
+from engines.bounds import upper_bound
 from tools.calibrate.__main__ import main as calibrate
 from tools.evaluate import asking
 from tools.evaluate.__main__ import main as evaluate

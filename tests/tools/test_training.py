@@ -11,10 +11,14 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install 'edge-insp
 
 import cv2  # noqa: E402
 
+from edge.config import engine_path  # noqa: E402
+from tools import measure  # noqa: E402
 from tools import train as train_command  # noqa: E402
+from tools.dataset import normalise  # noqa: E402
 from tools.errors import TrainError  # noqa: E402
 from tools.training import export, fit  # noqa: E402
 from tools.training.augment import Augmentation, augment  # noqa: E402
+from tools.training.engine_weights import take_over  # noqa: E402
 from tools.training.fit import Recipe, Training, class_weights  # noqa: E402
 from tools.training.sets import Labelled, known_classes, manifest_rows, read_split  # noqa: E402
 from tools.training.twin_sets import cells_of, twin_set  # noqa: E402
@@ -276,3 +280,30 @@ def test_rates_rise_and_fall(tmp_path):
     assert rates[0] < max(rates) / 3
     assert rates[-1] < max(rates) / 50
     assert fit.MEAN == (0.4, 0.4, 0.4)
+
+
+def test_a_network_begins_with_what_a_finished_engine_knows(tmp_path):
+    fitted = training(tmp_path / "first", epochs=6).run()
+    data, examples = bright_half(64, 1), bright_half(256, 7)
+    pictures = normalise(examples.images, fit.MEAN, fit.STD)
+    fp32, int8 = tmp_path / "fp32.onnx", tmp_path / "int8.onnx"
+    export.export_onnx(fitted.net, fp32, SIZE, pictures[:8])
+    export.quantise(fp32, int8, data.images)
+    for graph, close in ((fp32, 1e-3), (int8, 0.1)):
+        again = build(network("plain-small"), 2, SIZE)
+        scored = torch.nn.Sequential(again, torch.nn.Softmax(1))
+        take_over(again, graph, torch.from_numpy(pictures), scored)
+        with torch.inference_mode():
+            found = scored(torch.from_numpy(pictures)).numpy()
+        np.testing.assert_allclose(found, measure.score(graph, pictures), atol=close)
+
+
+def test_an_engine_of_another_network_is_refused(tmp_path):
+    pictures = torch.zeros(4, 3, 24, 32)
+    net = build(network("plain"), 2, SIZE)
+    scored = torch.nn.Sequential(net, torch.nn.Softmax(1))
+    with pytest.raises(TrainError, match=r"gate\.onnx: no layer of shape .* an engine of the same network"):
+        take_over(net, engine_path("shipped:gate").with_suffix(".onnx"), pictures, scored)
+    with pytest.raises(TrainError, match="not an ONNX file"):
+        (tmp_path / "x.onnx").write_bytes(b"\x00broken")
+        take_over(net, tmp_path / "x.onnx", pictures, scored)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge._core import Reason, Verdict
 from edge.plc.link import ModbusTcpLink
 from edge.plc.registers import (
     HANDSHAKE,
@@ -26,8 +27,8 @@ from edge.plc.registers import (
 from edge.plc.settings import PlcSettings
 from tests.plc.line_rig import make_world, twin, until
 from tools.twin.modbus import ModbusServer
-from tools.twin.plc import BELT_START_NS, EJECTOR_COIL, HANDSHAKE_BASE, TwinPlc
-from tools.twin.world import BIN_GOOD, BIN_REJECT, World
+from tools.twin.plc import BELT_START_NS, EJECTOR_COIL, HANDSHAKE_BASE, TwinPlc, VerdictQueue
+from tools.twin.world import BIN_GOOD, BIN_REJECT, BIN_UNKNOWN, World
 
 MS = 1_000_000
 SECOND = 1_000 * MS
@@ -54,7 +55,7 @@ def test_unknown_command_names_the_known_ones():
         [sys.executable, "-m", "tools.twin", "plcc"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "camera|line|plc|sheet" in done.stderr
+    assert "camera|gige|line|plc|sheet" in done.stderr
 
 
 def test_plc_without_a_world_serves_and_its_belt_runs():
@@ -234,6 +235,29 @@ def test_second_verdict_is_counted_and_a_reject_stays(tmp_path):
     for verdict in (2, 1):
         master.verdict(1, verdict, T0 + 50 * MS)
     assert (world.parts["verdict_count"][0], world.parts["verdict"][0]) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("before", "reason", "bin_", "counted"),
+    [
+        (Verdict.PASS, Reason.PLC_SILENT, BIN_UNKNOWN, 1),
+        (Verdict.PASS, Reason.PLC_SILENT, BIN_REJECT, 1),
+        (Verdict.PASS, Reason.PLC_SILENT, BIN_GOOD, 2),
+        (Verdict.REJECT, Reason.PLC_SILENT, BIN_REJECT, 1),
+        (Verdict.REJECT, Reason.TRACKING, BIN_UNKNOWN, 2),
+    ],
+)
+def test_a_reject_told_after_a_restart_is_no_second_verdict_unless_it_comes_too_late(
+    tmp_path, before, reason, bin_, counted
+):
+    world = make_world(tmp_path, 2)
+    queue = VerdictQueue(world)
+    first = {"sequence": 1, "commit": 1, "verdict": before, "reason": Reason.NONE, "valid_until": 0}
+    queue.record(first, T0)
+    world.parts["bin"][0] = bin_
+    queue.record(first | {"verdict": Verdict.REJECT, "reason": reason}, T0)
+    assert (world.parts["verdict_count"][0], queue.duplicates) == (counted, counted - 1)
+    assert world.parts["verdict"][0] == Verdict.REJECT
 
 
 def test_parts_that_crossed_while_the_plc_was_off_are_in_the_reject_bin(tmp_path):

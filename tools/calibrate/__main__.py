@@ -11,13 +11,13 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from calibration.bounds import trials_needed
 from calibration.errors import CalibrationError
 from calibration.predictions import LabelledFrame, Predictions
 from calibration.thresholds import Wish, refusal
 from edge import _core
 from edge.errors import EdgeError
 from edge.inspection.recipe import Recipe
+from engines.bounds import trials_needed
 from engines.errors import ManifestError
 from tools.calibrate.picture import draw_reliability
 from tools.calibrate.table import TableMaker, Way
@@ -26,6 +26,7 @@ from tools.evaluate.asking import Pair, line_of
 from tools.evaluate.frames import CERTIFICATION, manifest_frames, manifest_rows, twin_frames
 from tools.evaluate.output import write_text
 from tools.evaluate.speeds import speeds_of
+from tools.twin.parts import UNSEEN
 
 
 def _frames(options: argparse.Namespace, pair: Pair, role: str) -> tuple[Iterator[LabelledFrame], int, str]:
@@ -153,7 +154,11 @@ def _show(console: Console, recipe: Recipe, ways: Sequence[Way], wish: Wish) -> 
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edge calibrate", description="Calibrate what decides about parts.")
+    parser = argparse.ArgumentParser(
+        prog="edge calibrate",
+        description="Calibrate what decides about parts.",
+        epilog="On the device: edge calibrate new-defect, shadow, watch, bank, drift, package (each with --help).",
+    )
     what = parser.add_subparsers(dest="what", required=True)
     p = what.add_parser("thresholds", help="score calibration, routing table and certificate → a recipe")
     p.add_argument("--out", type=Path, required=True, help="recipe to write (YAML)")
@@ -180,7 +185,34 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--workers", type=int, default=1, help="rendering processes")
     p.add_argument("--cache", type=Path, help="keep predictions in this folder")
     p.add_argument("--picture", type=Path, help="reliability of the scores (SVG or PNG)")
+    p.set_defaults(run=_thresholds)
+    _add_bench(what)
     return parser
+
+
+def _add_bench(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    p = what.add_parser("bench", help="teach a left-out class on data with the truth, and measure")
+    p.add_argument("--manifest", type=Path, help="CSV with path, class, split, group")
+    p.add_argument("--twin", action="store_true", help="the twin, with a defect nobody was trained on")
+    p.add_argument("--leave-out", help=f"class to teach; of the twin one of {', '.join(UNSEEN)}")
+    p.add_argument("--samples", type=int, default=10)
+    p.add_argument("--runs", type=int, default=3, help="seeds; the median counts, of times the worst")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--engine", default="shipped:classifier", help="of the twin")
+    p.add_argument("--work", type=Path, help="keep pictures and proofs here")
+    p.add_argument("--report", type=Path)
+    p.set_defaults(run=_bench)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from tools.calibrate.bench import run_bench  # needs onnx, which thresholds do not
+
+    return run_bench(options)
+
+
+def _thresholds(options: argparse.Namespace) -> int:
+    thresholds(options)
+    return 0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -188,11 +220,10 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
-        thresholds(options)
+        return int(options.run(options))
     except (CalibrationError, EdgeError, ManifestError, _core.CoreError) as error:
         print(f"edge calibrate: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 if __name__ == "__main__":

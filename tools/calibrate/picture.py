@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from calibration.evidence import ScoreFit, quantities, truths
 from calibration.predictions import Predictions
 from calibration.scores import expected_calibration_error, reliability
 from engines.manifest import EngineManifest
-from tools.calibrate.table import ScoreFit, quantities, truths
 
 
 def draw_reliability(
@@ -23,7 +23,7 @@ def draw_reliability(
 
     figure, axes = plt.subplots(1, len(fits), figsize=(5 * len(fits), 4.6), squeeze=False)
     errors = {}
-    true = truths(p, manifest)["good"]
+    true = truths(p.class_id, manifest)["good"]
     for axis, (name, fit) in zip(axes[0], fits, strict=True):
         raw = quantities(getattr(p, name), manifest)["good"]
         pair = []

@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from calibration.bounds import trials_needed
 from calibration.errors import CalibrationError
+from calibration.evidence import ScoreFit, fit_scores, quantities, truths
 from calibration.predictions import Predictions
-from calibration.scores import PlattMap, fit_platt
 from calibration.thresholds import Certified, Counts, Evidence, Thresholds, Wish, learn, refusal, test
 from edge._core import Verdict
 from edge.config import LineConfig
@@ -25,6 +23,7 @@ from edge.inspection.settings import (
     ScoreMap,
     ScoreSettings,
 )
+from engines.bounds import trials_needed
 from engines.manifest import EngineManifest
 from tools.evaluate.asking import LineTiming
 from tools.evaluate.routed import PLC_WRITE_MS, budget_ms, guarded, route, speed_row
@@ -34,44 +33,6 @@ RETEST_FROM = 0.3
 """Calibrated probability of the good class from which a second look is worth its time; below, the part is rejected."""
 _FALLEN_BACK = 1.0
 """A threshold that no score reaches."""
-
-
-@dataclass(frozen=True)
-class ScoreFit:
-    """Score maps of one engine, by quantity: good, defect, empty."""
-
-    good: PlattMap
-    defect: PlattMap
-    empty: PlattMap
-
-
-def quantities(scores: NDArray[np.float32], manifest: EngineManifest) -> dict[str, NDArray[np.float64]]:
-    """Raw good, defect and empty score of every part, as core/routing.hpp sums them."""
-    good = manifest.classes.index(manifest.good_class)
-    empty = manifest.classes.index(manifest.empty_class)
-    others = [i for i in range(len(manifest.classes)) if i not in (good, empty)]
-    return {
-        "good": scores[:, good].astype(np.float64),
-        "defect": np.minimum(scores[:, others].sum(1, dtype=np.float64), 1.0),
-        "empty": scores[:, empty].astype(np.float64),
-    }
-
-
-def truths(p: Predictions, manifest: EngineManifest) -> dict[str, NDArray[np.bool_]]:
-    """Of the same three."""
-    good = p.class_id == manifest.classes.index(manifest.good_class)
-    empty = p.class_id == manifest.classes.index(manifest.empty_class)
-    return {"good": good, "defect": ~good & ~empty, "empty": empty}
-
-
-def fit_scores(p: Predictions, scores: NDArray[np.float32], manifest: EngineManifest) -> ScoreFit:
-    """Platt maps of one engine. A quantity of which there are no parts keeps its scores."""
-    raw, true = quantities(scores, manifest), truths(p, manifest)
-    maps = {
-        name: fit_platt(raw[name], true[name]) if 0 < true[name].sum() < len(p) else PlattMap()
-        for name in raw
-    }
-    return ScoreFit(**maps)
 
 
 def _settings(fit: ScoreFit) -> EngineScores:
@@ -87,7 +48,7 @@ def evidence_of(
     p: Predictions, line: LineConfig, manifest: EngineManifest, gate: ScoreFit, classifier: ScoreFit | None
 ) -> Evidence:
     """Calibrated, with the second look folded into the classifier's score: the mean where one is taken."""
-    true, raw = truths(p, manifest), quantities(p.gate, manifest)
+    true, raw = truths(p.class_id, manifest), quantities(p.gate, manifest)
     second = None
     if classifier is not None:
         second = classifier.good(quantities(p.classifier, manifest)["good"])
@@ -127,8 +88,8 @@ class TableMaker:
         view: str,
         timing: LineTiming,
     ) -> None:
-        self.gate_fit = fit_scores(learning, learning.gate, manifest)
-        self.classifier_fit = fit_scores(learning, learning.classifier, manifest)
+        self.gate_fit = fit_scores(learning.class_id, learning.gate, manifest)
+        self.classifier_fit = fit_scores(learning.class_id, learning.classifier, manifest)
         self._learning, self._wish, self._manifest, self._timing = learning, wish, manifest, timing
         self._line = line.model_copy(
             update={
@@ -153,7 +114,7 @@ class TableMaker:
     def certify(self, parts: Predictions, speeds: Sequence[float]) -> list[Way]:
         """Raises CalibrationError when the parts cannot carry the claim, or the engines do not keep it."""
         ways = self.ways(speeds)
-        defective = int(truths(parts, self._manifest)["defect"].sum())
+        defective = int(truths(parts.class_id, self._manifest)["defect"].sum())
         level = 1 - (1 - self._wish.confidence) / len(ways)
         if defective < trials_needed(self._wish.escape_rate, level):
             raise CalibrationError(refusal(defective, self._wish, len(ways)))
@@ -169,7 +130,7 @@ class TableMaker:
         """By the loop's own routing, with time enough: what is short of time is rejected, which never escapes."""
         line = self._line.model_copy(update={"routing": (self._step(thresholds, 20.0),)})
         routed = route(p, line, self._manifest, 1.0, None)
-        true = truths(p, self._manifest)
+        true = truths(p.class_id, self._manifest)
         rejected = routed.verdict == Verdict.REJECT
         return Counts(
             int(true["defect"].sum()),
@@ -200,7 +161,7 @@ class TableMaker:
         told = tuple(
             step.model_copy(update={"expected": self._expected(parts, line, step)}) for step in steps
         )
-        true = truths(parts, self._manifest)
+        true = truths(parts.class_id, self._manifest)
         certificate = Certificate(
             date=datetime.datetime.now(datetime.timezone.utc).date(),
             escape_rate=self._wish.escape_rate,

@@ -16,10 +16,14 @@ from tools.detector.assign import Truth, assign
 from tools.detector.augment import augment
 from tools.detector.errors import DetectorError
 from tools.detector.losses import Layout, Losses, losses
-from tools.detector.net import Detector, Guide, NetSpec, decode, priors
+from tools.detector.net import Detector, Exported, Guide, NetSpec, decode, priors
 from tools.detector.sets import BoxSet
+from tools.training.engine_weights import take_over
+from tools.training.precision import mixed
 
 EMA_EVERY = 4
+_EXAMPLES = 256
+"""Pictures by which the batch norms of an engine's network are set."""
 MEAN, STD = (0.4, 0.4, 0.4), (0.25, 0.25, 0.25)
 
 
@@ -39,6 +43,8 @@ class Recipe:
     """Per class of boxes; empty: all the same."""
     quality_floor: float = 0.5
     foreign: bool = False
+    guided: bool = True
+    """False: the network itself says which location learns which box, as one that has learned before may."""
 
 
 def to_input(images: Tensor) -> Tensor:
@@ -108,17 +114,17 @@ class Training:
     def _step(self, pick: NDArray[np.int64], generator: torch.Generator) -> Losses:
         images, truth = torch.from_numpy(self.data.images[pick]), self._truth(pick)
         images, truth = augment(images, truth, generator, foreign=self.recipe.foreign)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed("cpu"):
             features = self.net.backbone(to_input(images))
             raw, levels = self.net.from_features(features)
-            guided = self.guide(features, levels)
-        raw, guided = raw.float(), guided.float()
-        seen = guided.detach()
+            outputs = [raw, self.guide(features, levels)] if self.recipe.guided else [raw]
+        outputs = [out.float() for out in outputs]
+        seen = outputs[-1].detach()
         assigned = assign(
             seen[..., : self.spec.classes].sigmoid(), decode(seen, self.places, self.spec), self.places, truth
         )
-        found, guide = (losses(out, assigned, truth, self.layout) for out in (raw, guided))
-        total = found.total + guide.total
+        found = [losses(out, assigned, truth, self.layout) for out in outputs]
+        total = torch.stack([one.total for one in found]).sum()
         if not torch.isfinite(total):
             raise DetectorError(
                 f"epoch {self.epoch + 1}: the loss is {float(total.detach())}; expected a finite number. "
@@ -130,7 +136,7 @@ class Training:
         self.optimiser.step()
         self.schedule.step()
         self._follow()
-        return found
+        return found[0]
 
     def _truth(self, pick: NDArray[np.int64]) -> Truth:
         classes = self.data.classes[pick]
@@ -177,6 +183,13 @@ class Training:
             raise DetectorError(
                 f"{path}: weights of another network ({error}); expected one like this"
             ) from error
+
+    def start_from_engine(self, path: Path) -> None:
+        """Begins with the weights of a finished engine of this network. Raises TrainError for one of another."""
+        pictures = self.data.images[:: max(1, len(self.data.images) // _EXAMPLES)][:_EXAMPLES]
+        examples = to_input(torch.from_numpy(np.ascontiguousarray(pictures)))
+        take_over(self.net, path, examples, Exported(self.net))
+        self.average.load_state_dict(self.net.state_dict())
 
     def _resume(self, path: Path) -> None:
         state = _read(path, "delete it to begin anew")

@@ -11,6 +11,7 @@ from tools.detector.evidence import fit
 from tools.detector.fit import Training, to_input
 from tools.detector.net import Detector, decode, priors
 from tools.detector.sets import PART, BoxSet
+from tools.training.precision import mixed
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ def best_of(net: Detector, images: NDArray[np.uint8], batch: int = 64) -> Best:
     net.eval()
     places, scores, boxes = priors(net.spec), [], []
     for start in range(0, len(images), batch):
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed("cpu"):
             raw = net(to_input(torch.from_numpy(images[start : start + batch])))
         raw = raw.float()
         best, where = raw[..., : net.spec.classes].max(1)

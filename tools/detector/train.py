@@ -50,7 +50,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--backbone", choices=sorted(BACKBONES), default="plain")
     parser.add_argument("--backbone-from", type=Path, help="ONNX of a plain classifier gate to begin with")
     parser.add_argument(
-        "--start-from", type=Path, help="checkpoint of an earlier training of the same network"
+        "--start-from",
+        type=Path,
+        help="checkpoint of an earlier training of the same network, or its finished engine (.onnx)",
     )
     parser.add_argument("--channels", type=int, default=64, help="of the PAN")
     parser.add_argument("--strides", type=_strides, help="default 8,16,32; foreign 8,16,32,64")
@@ -82,7 +84,13 @@ def _on_twin(options: Namespace) -> dict[str, object]:
     )
     weights = (_PART_WEIGHT, *(1.0,) * (spec.classes - 1))
     recipe = Recipe(
-        options.epochs, options.seed, options.batch, options.rate, warm_share=0.15, class_weight=weights
+        options.epochs,
+        options.seed,
+        options.batch,
+        options.rate,
+        warm_share=0.15,
+        class_weight=weights,
+        guided=not _from_engine(options),
     )
 
     def parts(namespace: str, count: int) -> BoxSet:
@@ -99,12 +107,16 @@ def _on_twin(options: Namespace) -> dict[str, object]:
     )
 
 
+def _from_engine(options: Namespace) -> bool:
+    return options.start_from is not None and options.start_from.suffix == ".onnx"
+
+
 def _trained(
     options: Namespace, spec: NetSpec, recipe: Recipe, data: BoxSet, validation: BoxSet | None
 ) -> Detector:
     training = Training(spec, recipe, data, options.work / f"{options.name}.pt")
     if options.start_from and training.epoch == 0:
-        training.start_from(options.start_from)
+        (training.start_from_engine if _from_engine(options) else training.start_from)(options.start_from)
     elif options.backbone_from and training.epoch == 0:
         example = to_input(torch.from_numpy(data.images[:: max(1, len(data.images) // 256)][:256]))
         taken = warm_start(training.net.backbone, options.backbone_from, example)
@@ -121,7 +133,8 @@ def _on_manifest(options: Namespace) -> dict[str, object]:
         )
     strides = options.strides or (8, 16, 32, 64)
     spec = NetSpec(len(train.classes), size[0], size[1], options.backbone, options.channels, strides)
-    recipe = Recipe(options.epochs, options.seed, options.batch, options.rate, foreign=True)
+    guided = not _from_engine(options)
+    recipe = Recipe(options.epochs, options.seed, options.batch, options.rate, foreign=True, guided=guided)
     net = _trained(options, spec, recipe, train.boxes, None)
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{options.name}.onnx"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from calibration.bounds import upper_bound
 from calibration.errors import CalibrationError
+from engines.bounds import upper_bound
 from tools.evaluate.report import Evaluation
 from tools.evaluate.routed import SpeedRow
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.bounds import upper_bound
 from calibration.predictions import Predictions
 from edge import _core
 from edge._core import Reason, Route, Verdict
@@ -14,6 +13,7 @@ from edge.inspection.native import class_roles, routing_row, score_calibration
 from edge.inspection.rules import native_rules
 from edge.inspection.settings import ExposureSettings
 from edge.settings import Settings
+from engines.bounds import upper_bound
 from engines.manifest import EngineManifest
 from tools.evaluate.asking import LineTiming
 

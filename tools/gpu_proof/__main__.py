@@ -70,6 +70,11 @@ class Proof:
                 "the kernel runs, within one grey level, from a captured graph",
                 self._needs(on_gpu.preprocess),
             ),
+            Step(
+                "frames in place",
+                "the kernel reads a frame in the ring's slot, without a copy",
+                self._needs(on_gpu.ring),
+            ),
             Step("torch", "a torch model runs from a graph of ours", self._needs(on_gpu.torch_graph)),
             Step(
                 "TensorRT",

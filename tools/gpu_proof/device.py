@@ -1,5 +1,6 @@
 """The steps that need a driver: kernel, graphs launched without the GIL, TensorRT."""
 
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edge import _core
-from edge._core import CudaGraph, PixelFormat, Preprocess
+from edge._core import CudaGraph, CudaRing, PixelFormat, Preprocess, Region
 from engines.cuda.preprocess import GpuPreprocess
 from engines.parity import compare
 from engines.tensorrt.builder import build
@@ -21,6 +22,7 @@ from tools.gpu_proof.prepare import FORMATS, FRAME, KERNEL, Artifact, frame, gre
 
 _LAUNCHES, _RUNS, _WARM_UP, _TIMEOUT_NS = 5000, 500, 50, 250_000_000
 _WHOLE, _BAYER = "int8, Q/DQ", PixelFormat.BAYER_RG8
+_SLOTS, _SHARED = 3, "/dev/shm"  # noqa: S108  (a private folder in it)
 OVERHEAD_US, INT8_GAIN, COSINE = 20.0, 2.1, 0.99
 
 
@@ -31,7 +33,7 @@ class Gpu:
     device: Device
     cuda: Any
     memory: Any
-    library: str = "libcuda.so.1"
+    driver: str = "libcuda.so.1"
 
     def capture(self, enqueue: Callable[[], None]) -> CudaGraph:
         """Runs it once, then captures it."""
@@ -42,7 +44,7 @@ class Gpu:
             context=self.memory.context,
             stream=self.memory.stream,
             timeout_ns=_TIMEOUT_NS,
-            library=self.library,
+            library=self.driver,
         )
         graph.begin_capture()
         try:
@@ -112,6 +114,34 @@ def preprocess(gpu: Gpu) -> list[Figure]:
             Figure(f"{pixel_format.name} {FRAME[0]}×{FRAME[1]}, µs: p50, p99", f"{p50:.1f}, {p99:.1f}"),
         ]
     return figures
+
+
+def ring(gpu: Gpu) -> list[Figure]:
+    """The kernel reads frames out of the slots of a line's ring, where a camera's driver puts them."""
+    native, pixels = np.empty(grey_preprocess().shape, np.float32), frame(_BAYER)
+    grey_preprocess().into(pixels.reshape(-1), *FRAME, pixels.shape[1], _BAYER, native)
+    out = gpu.memory.allocate(native.shape, np.float32)
+    step = kernel(gpu, _BAYER, out.device)
+    apart = []
+    with tempfile.TemporaryDirectory(dir=_SHARED) as folder:
+        region = Region.create(f"{folder}/region", frame_slots=_SLOTS, slot_bytes=pixels.size)
+        seen = CudaRing(region, context=gpu.memory.context, library=gpu.driver)
+        graph = None
+        for index in range(_SLOTS):
+            slot = region.claim_slot()
+            assert slot is not None and slot.pixels.ctypes.data == region.slot_address(index)
+            slot.pixels[:] = pixels.reshape(-1)
+            step.show(seen.device_address(index), pixels.shape[1])
+            graph = graph or gpu.capture(step.enqueue)
+            out.host[:] = np.nan
+            times = graph.time_runs(_RUNS)
+            apart.append(float(np.abs(out.host - native).max()) * 255)
+            slot.pixels[:] = 0  # what the next slot shows is its own
+    p50, p99, _ = percentiles_us(times)
+    return [
+        Figure(f"{_SLOTS} slots, grey levels apart", f"{max(apart):.3f}", "≤ 1", max(apart) <= 1),
+        Figure(f"{_BAYER.name} {FRAME[0]}×{FRAME[1]} from its slot, µs: p50, p99", f"{p50:.1f}, {p99:.1f}"),
+    ]
 
 
 def torch_graph(gpu: Gpu) -> list[Figure]:

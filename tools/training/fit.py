@@ -18,6 +18,7 @@ from tools.training import checkpoint
 from tools.training.augment import Augmentation, augment, normalised
 from tools.training.checkpoint import Progress
 from tools.training.guide import Guides
+from tools.training.precision import mixed
 from tools.training.sets import Labelled
 
 MEAN, STD = (0.4, 0.4, 0.4), (0.25, 0.25, 0.25)
@@ -143,7 +144,7 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         inputs, labels, cells = self._batch(step)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with mixed(self.device.type):
             logits = self.net(inputs)
         loss = functional.cross_entropy(
             logits.float(), labels, self._weights, label_smoothing=self.recipe.label_smoothing
@@ -213,13 +214,13 @@ class Training:
 
 @torch.inference_mode()
 def logits(net: nn.Module, pictures: Labelled, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
-    """N×classes, in bfloat16 arithmetic; ``size`` (height, width) shrinks the pictures first."""
+    """N×classes; ``size`` (height, width) shrinks the pictures first."""
     net.eval()
     device = next(net.parameters()).device
     parts = []
     for start in range(0, len(pictures.labels), _CHECK_BATCH):
         images = torch.from_numpy(np.ascontiguousarray(pictures.images[start : start + _CHECK_BATCH]))
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed(device.type):
             values = net(normalised(images, MEAN, STD, size).to(device))
         parts.append(values.float().cpu().numpy())
     return np.concatenate(parts)

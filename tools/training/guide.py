@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tools.training.precision import mixed
+
 _BACKGROUND_WEIGHT = 0.15
 """Most cells are background; with full weight "nothing here" would be the answer everywhere."""
 
@@ -42,7 +44,7 @@ class Guides(nn.Module):
         total = torch.zeros((), device=cells.device)
         for head, maps in zip(self.heads, self._maps, strict=True):
             device = maps.device.type
-            with torch.autocast(device, torch.bfloat16):
+            with mixed(device):
                 found = head(maps)
             found = functional.interpolate(found.float(), size=size, mode="bilinear")
             total = total + functional.cross_entropy(found, cells, self.weights)

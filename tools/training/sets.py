@@ -45,6 +45,8 @@ class Row:
     line: int
     exposure: str = ""
     """Step of an exposure sweep, if the part was taken in several; empty: the usual one."""
+    boxes: str = ""
+    """JSON list of [class, x1, y1, x2, y2] in pixels; empty: none known."""
 
 
 def manifest_rows(manifest: Path, prefix: str = "") -> list[Row]:
@@ -76,6 +78,7 @@ def _row(manifest: Path, entry: dict[str, str], line: int) -> Row:
         group=entry.get("group") or entry["path"],
         line=line,
         exposure=entry.get("exposure") or "",
+        boxes=entry.get("boxes") or "",
     )
 
 

@@ -1,4 +1,4 @@
-"""``python -m tools.twin camera|line|plc|sheet``: one process of the twin each; only its own module is imported."""
+"""``python -m tools.twin camera|gige|line|plc|sheet|shown``: one process of the twin each, its own module alone."""
 
 import sys
 from collections.abc import Callable
@@ -6,6 +6,12 @@ from collections.abc import Callable
 
 def _camera(arguments: list[str]) -> int:
     from tools.twin import camera
+
+    return camera.main(arguments)
+
+
+def _gige(arguments: list[str]) -> int:
+    from tools.twin.gige import camera
 
     return camera.main(arguments)
 
@@ -30,11 +36,19 @@ def _sheet(arguments: list[str]) -> int:
     return 0
 
 
+def _shown(arguments: list[str]) -> int:
+    from tools.twin import shown
+
+    return shown.main(arguments)
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "camera": _camera,
+    "gige": _gige,
     "line": _line,
     "plc": _plc,
     "sheet": _sheet,
+    "shown": _shown,
 }
 
 

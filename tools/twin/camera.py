@@ -37,6 +37,8 @@ NO_PIXELS = memoryview(b"")
 _SOON_NS = 1_500_000
 _IDLE_NS = 5_000_000
 _LATE_RENDER_NS = 1_000_000
+_TELL_END_NS = 60_000_000_000
+"""A host that lost its camera near the end comes back, and the line waits for the word that it is over."""
 
 Action = Callable[[int], None]
 
@@ -57,18 +59,24 @@ class Device:
         self._line: socket.socket | None = None
         self._listener = _listen(path)
         self.ended = False
+        self._end_told = False
+        self._end_until_ns = NEVER_NS
+        self._late: list[int] = []
         self.late_renders = 0
         self.lost_frames = 0
 
     def run(self) -> None:
-        """Shows every part; ends when the host has hung up after the last one."""
-        while not (self.ended and self._line is None):
+        """Shows every part; ends when a host that was told so has hung up, or none came to be told."""
+        while not self._over():
             due_ns = self._next_event_ns()
             if due_ns - now_ns() > _SOON_NS:
                 self._serve_line(min(due_ns - _SOON_NS, now_ns() + _IDLE_NS))
                 continue
             sleep_until_ns(due_ns)
             self._fire()
+
+    def _over(self) -> bool:
+        return self.ended and self._line is None and (self._end_told or now_ns() >= self._end_until_ns)
 
     def close(self) -> None:
         """Hangs up and stops listening."""
@@ -98,9 +106,12 @@ class Device:
         self._send_trigger(index)
         if index + 1 in self._faults.close:
             self._hang_up()
-        transfer_ns = self._camera.width * self._camera.height * 1_000_000_000 // BYTES_PER_S
         delay_ns = round(self._faults.delay_ms.get(index + 1, 0.0) * 1e6)
-        self._at(stamp_ns + EXPOSURE_NS + transfer_ns + delay_ns, index, self._frame)
+        self._at(stamp_ns + EXPOSURE_NS + self._transfer_ns() + delay_ns, index, self._frame)
+
+    def _transfer_ns(self) -> int:
+        """How long the cable holds a frame."""
+        return self._camera.width * self._camera.height * 1_000_000_000 // BYTES_PER_S
 
     def _send_trigger(self, index: int) -> None:
         stamp_ns = int(self._world.parts["trigger_ns"][index])
@@ -115,12 +126,29 @@ class Device:
 
     def _frame(self, index: int) -> None:
         if self._pool.queue.rendered <= index:
-            self.late_renders += 1
-            self._at(now_ns() + _LATE_RENDER_NS, index, self._frame)
+            self._wait_for_render(index)
             return
         if index + 1 not in self._faults.drop | self._faults.close:
             self._send_frame(index)
         self._frame_is_done(index)
+
+    def _wait_for_render(self, index: int) -> None:
+        """Only the first of those that wait looks again: this process runs in real time, and hundreds that did would
+        take from the renderer the processor that it is late for."""
+        self.late_renders += 1
+        heapq.heappush(self._late, index)
+        if len(self._late) == 1:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        self._at(now_ns() + _LATE_RENDER_NS, self._late[0], self._late_frame)
+
+    def _late_frame(self, _first: int) -> None:
+        rendered = self._pool.queue.rendered
+        while self._late and self._late[0] < rendered:
+            self._frame(heapq.heappop(self._late))
+        if self._late:
+            self._look_again()
 
     def _send_frame(self, index: int) -> None:
         pixels = self._pool.queue.slot(index)
@@ -148,7 +176,8 @@ class Device:
         self._pool.queue.consume(self._first)
         if self._first == self._count:
             self.ended = True
-            self._send(Message(END))
+            self._end_until_ns = now_ns() + _TELL_END_NS
+            self._tell_end()
 
     def _at(self, due_ns: int, index: int, action: Action) -> None:
         heapq.heappush(self._events, (due_ns, index, action))
@@ -202,7 +231,11 @@ class Device:
             if self._world.parts["trigger_ns"][index] > now_ns() - RESEND_NS:
                 self._send_trigger(index)
         if self.ended:
-            self._send(Message(END))
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        self._send(Message(END))
+        self._end_told = self._line is not None
 
     def _hang_up(self) -> None:
         if self._line is not None:
@@ -210,20 +243,23 @@ class Device:
             self._line = None
 
 
-def main(argv: Sequence[str]) -> int:
+MakeDevice = Callable[[World, RenderPool, Path, CameraFaults], Device]
+
+
+def main(argv: Sequence[str], make: MakeDevice = Device) -> int:
     """Runs the device; prints ``ready`` when a host may connect and the belt may start."""
     arguments = _arguments(argv)
     logging.basicConfig(level=logging.INFO, format="twin camera: %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        return _run(arguments)
+        return _run(arguments, make)
     except EdgeError as error:
         log.error("%s", error)
         return 2
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace, make: MakeDevice) -> int:
     world = World.attach(arguments.world)
     faults = CameraFaults.parse(arguments.faults) if arguments.faults else CameraFaults()
     plan = Plan(
@@ -239,7 +275,7 @@ def _run(arguments: argparse.Namespace) -> int:
     pool = RenderPool(plan, CameraModel())
     device = None
     try:
-        device = Device(world, pool, arguments.socket, faults)
+        device = make(world, pool, arguments.socket, faults)
         pool.wait_filled()
         gc.freeze()
         gc.disable()
@@ -252,7 +288,9 @@ def _run(arguments: argparse.Namespace) -> int:
             device.close()
     if device.late_renders or device.lost_frames:
         log.warning(
-            "waited %d ms for the renderer, %d frames without a host", device.late_renders, device.lost_frames
+            "%d frames waited for the renderer, %d went out without a host",
+            device.late_renders,
+            device.lost_frames,
         )
     return 0
 

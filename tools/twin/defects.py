@@ -34,11 +34,12 @@ class Canvas:
 Draw = Callable[[Canvas, np.random.Generator, float], CanvasBox]
 
 
-def _between(low: float, high: float, share: float) -> float:
+def between(low: float, high: float, share: float) -> float:
+    """The value at ``share`` of the way from ``low`` to ``high``."""
     return low + (high - low) * share
 
 
-def _spot(canvas: Canvas, rng: np.random.Generator, clear_mm: float) -> tuple[float, float]:
+def spot(canvas: Canvas, rng: np.random.Generator, clear_mm: float) -> tuple[float, float]:
     """A random place on the metal, at least ``clear_mm`` from every edge."""
     height, width = canvas.alpha.shape
     m = canvas.blank.margin
@@ -49,7 +50,8 @@ def _spot(canvas: Canvas, rng: np.random.Generator, clear_mm: float) -> tuple[fl
     return width / 2, height / 2
 
 
-def _window(canvas: Canvas, x: float, y: float, radius: float) -> tuple[slice, slice]:
+def window(canvas: Canvas, x: float, y: float, radius: float) -> tuple[slice, slice]:
+    """Rows and columns of the canvas around a place."""
     height, width = canvas.alpha.shape
     return (
         slice(max(0, int(y - radius)), min(height, int(y + radius) + 1)),
@@ -57,13 +59,15 @@ def _window(canvas: Canvas, x: float, y: float, radius: float) -> tuple[slice, s
     )
 
 
-def _offsets(window: tuple[slice, slice], x: float, y: float) -> tuple[Plane, Plane]:
+def offsets(window: tuple[slice, slice], x: float, y: float) -> tuple[Plane, Plane]:
+    """Columns and rows of the window as seen from a place: dx (1, w), dy (h, 1)."""
     dy = np.arange(window[0].start, window[0].stop, dtype=np.float32)[:, None] - np.float32(y)
     dx = np.arange(window[1].start, window[1].stop, dtype=np.float32)[None, :] - np.float32(x)
     return dx, dy
 
 
-def _mask_box(mask: Plane, window: tuple[slice, slice], threshold: float) -> CanvasBox:
+def mask_box(mask: Plane, window: tuple[slice, slice], threshold: float) -> CanvasBox:
+    """Around what is above ``threshold``; the whole window where nothing is."""
     rows, cols = np.flatnonzero((mask > threshold).any(1)), np.flatnonzero((mask > threshold).any(0))
     top, left = window[0].start, window[1].start
     if not len(rows):
@@ -87,8 +91,8 @@ def _walk(
 
 def draw_crack(canvas: Canvas, rng: np.random.Generator, severity: float) -> CanvasBox:
     """Thin, dark, branching; its far lip catches the light."""
-    length = canvas.px(_between(6, 18, severity) * rng.uniform(0.85, 1.15))
-    start = np.array(_spot(canvas, rng, 1.0))
+    length = canvas.px(between(6, 18, severity) * rng.uniform(0.85, 1.15))
+    start = np.array(spot(canvas, rng, 1.0))
     centre = np.array(canvas.alpha.shape[::-1]) / 2
     # Towards the middle, so that it does not leave the part at once.
     heading = float(np.arctan2(*(centre - start)[::-1])) + rng.uniform(-1.2, 1.2)
@@ -98,22 +102,23 @@ def draw_crack(canvas: Canvas, rng: np.random.Generator, severity: float) -> Can
         turn = rng.choice((-1, 1)) * rng.uniform(0.5, 1.1)
         paths.append(_walk(rng, root, heading + turn, length * rng.uniform(0.2, 0.45), canvas.px(0.6)))
 
-    width = canvas.px(_between(0.26, 0.5, severity))
+    width = canvas.px(between(0.26, 0.5, severity))
     mask = np.zeros(canvas.alpha.shape, np.uint8)
     for number, path in enumerate(paths):
         _stroke(mask, path, width * (1.0 if number == 0 else 0.75))
     points = np.vstack(paths)
     low, high = points.min(0) - 4, points.max(0) + 4
-    window = _clip_window(canvas, low, high)
-    part: Plane = np.asarray(mask[window] / np.float32(255) * canvas.alpha[window], np.float32)
+    here = clip_window(canvas, low, high)
+    part: Plane = np.asarray(mask[here] / np.float32(255) * canvas.alpha[here], np.float32)
     lip = np.roll(part, (round(-2 * canvas.light[1]), round(-2 * canvas.light[0])), (0, 1)) * (1 - part)
-    depth = _between(0.5, 0.85, severity)
-    luma = canvas.luma[window]
-    luma *= (1 - depth * part) * (1 + 0.2 * lip * canvas.alpha[window])
-    return _mask_box(part, window, 0.2)
+    depth = between(0.5, 0.85, severity)
+    luma = canvas.luma[here]
+    luma *= (1 - depth * part) * (1 + 0.2 * lip * canvas.alpha[here])
+    return mask_box(part, here, 0.2)
 
 
-def _clip_window(canvas: Canvas, low: np.ndarray, high: np.ndarray) -> tuple[slice, slice]:
+def clip_window(canvas: Canvas, low: np.ndarray, high: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns from one (x, y) to another, cut to the canvas."""
     height, width = canvas.alpha.shape
     left, top = int(np.clip(low[0], 0, width - 2)), int(np.clip(low[1], 0, height - 2))
     return (
@@ -139,10 +144,10 @@ _STAINS = ((0.78, 0.62, 0.40), (0.66, 0.52, 0.36), (0.62, 0.60, 0.52))
 
 def draw_stain(canvas: Canvas, rng: np.random.Generator, severity: float) -> CanvasBox:
     """A translucent blob with a ragged, slightly darker rim, as liquids dry."""
-    radius = canvas.px(_between(1.8, 5.0, severity) * rng.uniform(0.9, 1.2))
-    x, y = _spot(canvas, rng, 1.2)
-    window = _window(canvas, x, y, 1.9 * radius)
-    dx, dy = _offsets(window, x, y)
+    radius = canvas.px(between(1.8, 5.0, severity) * rng.uniform(0.9, 1.2))
+    x, y = spot(canvas, rng, 1.2)
+    here = window(canvas, x, y, 1.9 * radius)
+    dx, dy = offsets(here, x, y)
     angle, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.5)
     u, v = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
     ragged = cv2.resize(
@@ -153,11 +158,11 @@ def draw_stain(canvas: Canvas, rng: np.random.Generator, severity: float) -> Can
     distance = np.hypot(u / stretch, v * np.sqrt(stretch)) / radius + ragged
     body = np.clip((1 - distance) / 0.25, 0, 1)
     rim = np.exp(-(((distance - 0.88) / 0.1) ** 2))
-    strength = _between(0.48, 0.95, severity)
+    strength = between(0.48, 0.95, severity)
     plane = np.zeros(canvas.alpha.shape, np.float32)
-    plane[window] = np.clip(strength * (0.85 * body + 0.25 * rim), 0, 1) * canvas.alpha[window]
+    plane[here] = np.clip(strength * (0.85 * body + 0.25 * rim), 0, 1) * canvas.alpha[here]
     canvas.stain, canvas.stain_rgb = plane, _STAINS[int(rng.integers(len(_STAINS)))]
-    return _mask_box(plane[window], window, 0.35 * strength)
+    return mask_box(plane[here], here, 0.35 * strength)
 
 
 # --- dent --------------------------------------------------------------------------------------------
@@ -165,21 +170,21 @@ def draw_stain(canvas: Canvas, rng: np.random.Generator, severity: float) -> Can
 
 def draw_dent(canvas: Canvas, rng: np.random.Generator, severity: float) -> CanvasBox:
     """A dimple: dark on the lamp's side, bright on the far side, a small glint at its ground."""
-    radius = canvas.px(_between(1.4, 3.6, severity) * rng.uniform(0.9, 1.15))
-    x, y = _spot(canvas, rng, 1.6)
-    window = _window(canvas, x, y, 2.6 * radius)
-    dx, dy = _offsets(window, x, y)
+    radius = canvas.px(between(1.4, 3.6, severity) * rng.uniform(0.9, 1.15))
+    x, y = spot(canvas, rng, 1.6)
+    here = window(canvas, x, y, 2.6 * radius)
+    dx, dy = offsets(here, x, y)
     angle, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.35)
     u, v = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
     square = (u / (radius * stretch)) ** 2 + (v * stretch / radius) ** 2
     towards = (dx * canvas.light[0] + dy * canvas.light[1]) / radius
     wall = -towards * np.exp(-square * 0.9)
-    depth = _between(0.45, 1.1, severity)
+    depth = between(0.45, 1.1, severity)
     ground = 0.18 * np.exp(-square * 5)
     shade = depth * (0.95 * wall - 0.12 * np.exp(-square) + ground)
-    canvas.luma[window] *= np.clip(1 + shade * canvas.alpha[window], 0.12, 2.2).astype(np.float32)
-    seen = np.asarray(np.abs(shade) * canvas.alpha[window], np.float32)
-    return _mask_box(seen, window, 0.15 * depth)
+    canvas.luma[here] *= np.clip(1 + shade * canvas.alpha[here], 0.12, 2.2).astype(np.float32)
+    seen = np.asarray(np.abs(shade) * canvas.alpha[here], np.float32)
+    return mask_box(seen, here, 0.15 * depth)
 
 
 # --- excess ------------------------------------------------------------------------------------------
@@ -187,23 +192,23 @@ def draw_dent(canvas: Canvas, rng: np.random.Generator, severity: float) -> Canv
 
 def draw_excess(canvas: Canvas, rng: np.random.Generator, severity: float) -> CanvasBox:
     """Flash or spatter: a raised, rough lump, mostly at an edge, lit on the lamp's side, with a shadow."""
-    radius = canvas.px(_between(1.1, 3.0, severity) * rng.uniform(0.9, 1.2))
-    x, y = _edge_spot(canvas, rng) if rng.random() < 0.75 else _spot(canvas, rng, 2.0)
-    window = _window(canvas, x, y, 2.2 * radius + 4)
-    dx, dy = _offsets(window, x, y)
+    radius = canvas.px(between(1.1, 3.0, severity) * rng.uniform(0.9, 1.2))
+    x, y = _edge_spot(canvas, rng) if rng.random() < 0.75 else spot(canvas, rng, 2.0)
+    here = window(canvas, x, y, 2.2 * radius + 4)
+    dx, dy = offsets(here, x, y)
     lump = _lump(dx, dy, radius, rng)
     gy, gx = np.gradient(cv2.GaussianBlur(lump, (0, 0), max(0.8, radius * 0.22)))
     slope = -(gx * canvas.light[0] + gy * canvas.light[1]) * radius
     rough = crop("cast", lump.shape[0], lump.shape[1], rng)
-    bright = _between(0.9, 1.15, severity) * (1 + 1.5 * rough) + 0.35 * slope
-    luma, alpha = canvas.luma[window], canvas.alpha[window]
+    bright = between(0.9, 1.15, severity) * (1 + 1.5 * rough) + 0.35 * slope
+    luma, alpha = canvas.luma[here], canvas.alpha[here]
     move = 0.45 * radius
     shift = np.array([[1, 0, -move * canvas.light[0]], [0, 1, -move * canvas.light[1]]], np.float32)
     shadow = cv2.GaussianBlur(cv2.warpAffine(lump, shift, lump.shape[::-1]), (0, 0), 1.5)
-    luma *= 1 - _between(0.45, 0.65, severity) * shadow * (1 - lump)
+    luma *= 1 - between(0.45, 0.65, severity) * shadow * (1 - lump)
     luma += lump * (np.clip(bright, 0.3, 1.35) - luma)
     np.maximum(alpha, lump, out=alpha)
-    return _mask_box(lump, window, 0.3)
+    return mask_box(lump, here, 0.3)
 
 
 def _edge_spot(canvas: Canvas, rng: np.random.Generator) -> tuple[float, float]:

@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> None:
         children.append(plc)
         ready = plc.wait_ready(stopping)
         port = int(ready.rpartition("=")[2])
-        camera = Child("camera", _camera_arguments(options))
+        camera = Child(options.camera, _camera_arguments(options))
         children.append(camera)
         camera.wait_ready(stopping)
         print(f"ready port={port}", flush=True)
@@ -127,7 +127,11 @@ def _watch(plc: Child, camera: Child, plc_arguments: list[str], stopping: list[i
 
 
 def _plc_arguments(options: argparse.Namespace, port: int) -> list[str]:
-    return ["--port", str(port), "--world", str(options.world), "--mode", options.mode]
+    arguments = ["--port", str(port), "--world", str(options.world), "--mode", options.mode]
+    if options.changeovers:
+        arguments += ["--changeovers", options.changeovers]
+        arguments += ["--changeover-report", str(options.world.with_name("changeovers.json"))]
+    return arguments
 
 
 def _camera_arguments(options: argparse.Namespace) -> list[str]:
@@ -135,6 +139,7 @@ def _camera_arguments(options: argparse.Namespace) -> list[str]:
         *("--world", str(options.world), "--socket", str(options.camera_socket)),
         *("--seed", str(options.seed), "--parts", str(options.parts)),
         *("--defect-share", str(options.defect_share)),
+        *("--faults", options.camera_faults),
     ]
 
 
@@ -170,6 +175,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--defect-share", type=float, default=0.2)
     parser.add_argument("--plc-port", type=int, default=5020, help="0: any free port")
     parser.add_argument("--mode", choices=["pulse", "tracked"], default="pulse", help="who fires the ejector")
+    parser.add_argument("--camera", choices=["camera", "gige"], default="camera", help="gige: on the network")
+    parser.add_argument(
+        "--camera-faults", default="", help="CameraFaults as JSON, or the path of a JSON file"
+    )
+    parser.add_argument("--changeovers", default="", help="seconds:number,…: recipes that the PLC asks for")
     parser.add_argument("--camera-socket", type=Path, required=True)
     parser.add_argument("--report", type=Path, help="JSON to write at the end")
     try:

@@ -12,6 +12,8 @@ CLASSES = ("no_part", "flawless", "crack", "stain", "dent", "excess")
 """The index is the class id everywhere: plans, boxes, model outputs."""
 NO_PART, FLAWLESS = 0, 1
 DEFECTS = tuple(range(2, len(CLASSES)))
+UNSEEN = ("scratch", "corrosion")
+"""Defects that no plan draws and no engine was trained on; their class ids follow those of ``CLASSES``."""
 
 PLAIN, METAL = "plain", "metal"
 """Looks: even light and one defect at most; or machined aluminium with blur, oil and several defects."""
@@ -62,8 +64,8 @@ class PartSpec:
 
     @property
     def defective(self) -> bool:
-        """True for the four defect classes."""
-        return self.class_id in DEFECTS
+        """True for the four defect classes and the unseen ones."""
+        return self.class_id in DEFECTS or self.class_id >= len(CLASSES)
 
 
 def plan_parts(
@@ -105,6 +107,18 @@ def plan_parts(
         return specs
     more = np.random.default_rng([crc32(namespace.encode()), seed, 4]).random((count, 8))
     return [_as_metal(spec, row) for spec, row in zip(specs, more, strict=True)]
+
+
+def plan_unseen(count: int, seed: int, name: str, *, namespace: str) -> list[PartSpec]:
+    """Parts that all have the defect ``name`` of ``UNSEEN``, in the look ``plain``: what nobody taught the engines.
+
+    Raises TwinError: no such defect.
+    """
+    if name not in UNSEEN:
+        raise TwinError(f"no unseen defect is called '{name}': expected one of {', '.join(UNSEEN)}")
+    class_id = len(CLASSES) + UNSEEN.index(name)
+    parts = plan_parts(count, seed, 0.0, namespace=f"unseen-{namespace}")
+    return [replace(spec, class_id=class_id) for spec in parts]
 
 
 def _spec(

@@ -22,6 +22,7 @@ from tools.twin.frame import (
 )
 from tools.twin.parts import NO_PART, PartSpec
 from tools.twin.surface import Plane, bank, crop
+from tools.twin.unseen import DRAW_UNSEEN
 
 _FINISH_TINTS: dict[str, tuple[Rgb, ...]] = {
     "brushed": ((0.60, 0.60, 0.61), (0.57, 0.57, 0.58)),
@@ -70,7 +71,7 @@ def _draw_part(
     luma += shape.slope_y * np.float32(_CHAMFER_SHADE * light[1])
     canvas = Canvas(shape, light, luma, shape.alpha.copy())
     _handle(canvas, rng)
-    draw = DRAW.get(spec.class_id)
+    draw = (DRAW | DRAW_UNSEEN).get(spec.class_id)
     # A stream of its own: the same seed without the defect gives the same picture around it.
     own = np.random.default_rng([spec.render_seed, spec.class_id])
     return canvas, draw(canvas, own, spec.severity) if draw else None

@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import json
 import signal
 import sys
 import time
@@ -10,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edge._core import set_fifo_priority
-from edge.errors import EdgeError
+from edge._core import Reason, set_fifo_priority
+from edge.errors import EdgeError, TwinError
 from edge.plc.registers import (
     CONTROL,
     HANDSHAKE,
@@ -26,6 +27,7 @@ from edge.plc.registers import (
     encode,
     signed_distance,
 )
+from engines.whole_file import write_whole
 from tools.twin.conveyor import SpeedProfile
 from tools.twin.modbus import COILS, REGISTERS, ModbusServer
 from tools.twin.world import BIN_GOOD, BIN_REJECT, BIN_UNKNOWN, World
@@ -105,6 +107,34 @@ class EjectorValve:
         return next((on for edge_ns, on in reversed(self._edges) if edge_ns <= at_ns - self._lag_ns), False)
 
 
+class Changeovers:
+    """Which recipe is wanted when, and how long the runtime takes: from the scan that asks to its answer."""
+
+    def __init__(self, plan: str) -> None:
+        """``plan``: seconds:number,… after the belt has started. Raises TwinError: not such a plan."""
+        try:
+            pairs = [item.split(":") for item in plan.split(",") if item]
+            self._plan = deque(sorted((float(seconds), int(number)) for seconds, number in pairs))
+        except ValueError as error:
+            raise TwinError(f"changeovers '{plan}': expected seconds:number,seconds:number…") from error
+        self._started_ns: int | None = None
+        self.request = 0
+        self.done: list[dict[str, int]] = []
+
+    def scan(self, now_ns: int) -> None:
+        """Asks for the next one when its time has come."""
+        self._started_ns = self._started_ns or now_ns
+        if self._plan and now_ns >= self._started_ns + int(self._plan[0][0] * 1e9):
+            self.request = self._plan.popleft()[1]
+            self.done.append({"number": self.request, "asked_ns": now_ns, "active_ns": 0})
+
+    def told(self, active: int, now_ns: int) -> None:
+        """The runtime said which recipe is active."""
+        last = self.done[-1] if self.done else None
+        if last and active == last["number"] and not last["active_ns"]:
+            last["active_ns"] = now_ns
+
+
 class VerdictQueue:
     """Checks and counts the verdict records; writes them into the world."""
 
@@ -141,18 +171,26 @@ class VerdictQueue:
             self.unknown += 1
             return
         part = world.parts[index : index + 1]
-        if part["verdict"][0] == PASS and values["verdict"] == REJECT and part["bin"][0] == BIN_UNKNOWN:
-            # Not a second verdict: the runtime takes back a pass that it never heard acknowledged in time.
+        first = part["verdict_count"][0] == 0
+        if not first and values["verdict"] == REJECT and self._taken_back(part[0], values["reason"]):
             self.revoked += 1
             part["verdict"], part["verdict_ns"] = REJECT, now_ns
             return
-        first = part["verdict_count"][0] == 0
         part["verdict_count"] += part["verdict_count"] < 0xFFFF
         if not first:
             self.duplicates += 1
         if first or values["verdict"] == REJECT:
             late = signed_distance(world.encoder_count(now_ns) & 0xFFFFFFFF, values["valid_until"]) > 0
             part["verdict"], part["late"], part["verdict_ns"] = values["verdict"], late, now_ns
+
+    def _taken_back(self, part: np.void, reason: int) -> bool:
+        """A reject that is no second verdict: of a runtime that never heard its first one acknowledged.
+
+        Too late, and so a second one, for a part that lies among the good.
+        """
+        if part["verdict"] == REJECT:  # told again: killed between a verdict and its acknowledgement
+            return reason == Reason.PLC_SILENT
+        return bool(part["bin"] != BIN_GOOD)
 
 
 class FreeBelt:
@@ -180,7 +218,14 @@ class TwinPlc:
     """
 
     def __init__(
-        self, world: World | None, mode: PlcMode, valve_lag_ms: float, now_ns: int, speed: str = "1.2"
+        self,
+        world: World | None,
+        mode: PlcMode,
+        valve_lag_ms: float,
+        now_ns: int,
+        speed: str = "1.2",
+        *,
+        changeovers: "Changeovers | None" = None,
     ) -> None:
         self.coils = [False] * COILS
         self.registers = [0] * REGISTERS
@@ -193,6 +238,7 @@ class TwinPlc:
         self._queue = VerdictQueue(world)
         self._handshake = {register.name: 0 for register in HANDSHAKE.registers}
         self._rejects_seen = 0
+        self._changeovers = changeovers or Changeovers("")
         self._positions_mm = np.array(world.parts["position_mm"] if world else [])
         self._scans = 0
         self._next = 0
@@ -202,6 +248,8 @@ class TwinPlc:
         """One cycle of the PLC."""
         self._scans += 1
         self._look_at_coil(now_ns)
+        if self._world is None or self._world.running:
+            self._changeovers.scan(now_ns)
 
     def before_read(self, now_ns: int) -> None:
         """Fresh speed and encoder."""
@@ -218,6 +266,7 @@ class TwinPlc:
         if address <= HANDSHAKE_BASE and end >= HANDSHAKE_BASE + HANDSHAKE.words:
             self._handshake = decode(HANDSHAKE, self._words(HANDSHAKE_BASE, HANDSHAKE.words))
             self._gate.handshake(self._handshake)
+            self._changeovers.told(self._handshake["recipe_active"], now_ns)
             self._drive_valve(now_ns)
         if address <= VERDICT_BASE and end >= VERDICT_BASE + VERDICT.words:
             self._queue.record(decode(VERDICT, self._words(VERDICT_BASE, VERDICT.words)), now_ns)
@@ -294,7 +343,7 @@ class TwinPlc:
         self.registers[PLC_BASE : PLC_BASE + PLC.words] = encode(PLC, values)
         control = {
             "control_bits": 0,
-            "recipe_request": 0,
+            "recipe_request": self._changeovers.request,
             "results_ack": self._handshake["inspection_id"],
             "rejects_seen": self._rejects_seen & 0xFFFFFFFF,
             "triggers_seen": self._triggers_seen(now_ns),
@@ -311,8 +360,14 @@ class TwinPlc:
 def serve(options: argparse.Namespace) -> None:
     """Runs until SIGTERM or SIGINT. Raises TwinError when the port is in use or the world cannot be read."""
     world = World.attach(options.world) if options.world else None
+    changeovers = Changeovers(options.changeovers)
     plc = TwinPlc(
-        world, PlcMode[options.mode.upper()], options.valve_lag_ms, time.monotonic_ns(), options.speed
+        world,
+        PlcMode[options.mode.upper()],
+        options.valve_lag_ms,
+        time.monotonic_ns(),
+        options.speed,
+        changeovers=changeovers,
     )
     server = ModbusServer(plc, options.host, options.port)
     stopping: list[int] = []
@@ -326,6 +381,8 @@ def serve(options: argparse.Namespace) -> None:
         server.step(SCAN_NS / 1e9)
         plc.scan(time.monotonic_ns())
     server.close()
+    if options.changeover_report:
+        write_whole(options.changeover_report, json.dumps(changeovers.done))
 
 
 def main(arguments: list[str]) -> int:
@@ -338,6 +395,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--world", type=Path, help="file that holds the belt and its parts")
     parser.add_argument("--speed", default="1.2", help="m/s or a profile; for a PLC without a world")
     parser.add_argument("--mode", choices=["pulse", "tracked"], default="pulse", help="who fires the ejector")
+    parser.add_argument("--changeovers", default="", help="seconds:number,…: recipes that are asked for")
+    parser.add_argument("--changeover-report", type=Path, help="JSON to write at the end: asked, active")
     parser.add_argument("--valve-lag-ms", type=float, default=8.0, help="from the coil to air at the nozzle")
     try:
         serve(parser.parse_args(arguments))

@@ -110,15 +110,13 @@ class RenderPool:
 
     def __init__(self, plan: Plan, camera: CameraModel) -> None:
         self._count = plan.count
-        descriptor = os.memfd_create("twin-frames")
-        try:
-            os.ftruncate(descriptor, FrameQueue.size(camera))
-            self.queue = FrameQueue(descriptor, camera)
-            command = [sys.executable, "-m", "tools.twin.render_pool", str(descriptor)]
-            command.append(json.dumps(dataclasses.asdict(plan)))
-            self._process = subprocess.Popen(command, pass_fds=[descriptor])
-        finally:
-            os.close(descriptor)
+        self.descriptor = descriptor = os.memfd_create("twin-frames")
+        """Of the memory with the frames, for a device in another process; see FrameQueue."""
+        os.ftruncate(descriptor, FrameQueue.size(camera))
+        self.queue = FrameQueue(descriptor, camera)
+        command = [sys.executable, "-m", "tools.twin.render_pool", str(descriptor)]
+        command.append(json.dumps(dataclasses.asdict(plan)))
+        self._process = subprocess.Popen(command, pass_fds=[descriptor])
 
     @property
     def process_id(self) -> int:
@@ -143,6 +141,7 @@ class RenderPool:
         """Ends the renderer."""
         self._process.terminate()
         self._process.wait()
+        os.close(self.descriptor)
 
 
 def work(descriptor: int, plan: Plan, camera: CameraModel) -> None:

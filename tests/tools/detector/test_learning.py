@@ -190,6 +190,22 @@ def test_a_training_begins_with_the_weights_of_an_earlier_one(tmp_path: Path) ->
         other_net.start_from(tmp_path / "earlier.pt")
 
 
+def test_a_training_goes_on_from_a_finished_engine_without_a_guide(tmp_path: Path) -> None:
+    data = squares(64)
+    earlier = Training(SPEC, Recipe(epochs=6, batch=16), data).run()
+    graph = tmp_path / "squares.onnx"
+    export.export(earlier, graph)
+    later = Training(SPEC, Recipe(epochs=1, batch=16, top_rate=1e-4, guided=False), data)
+    later.start_from_engine(graph)
+    np.testing.assert_allclose(
+        best_of(later.average, data.images).scores, best_of(earlier, data.images).scores, atol=0.02
+    )
+    guide = [value.clone() for value in later.guide.parameters()]
+    later.run()
+    for before, after in zip(guide, later.guide.parameters(), strict=True):
+        torch.testing.assert_close(before, after)
+
+
 def test_a_loss_that_is_no_number_ends_the_run_with_advice() -> None:
     training = Training(SPEC, Recipe(epochs=1, batch=16), squares(16))
     with torch.no_grad():

@@ -29,6 +29,27 @@ int cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long lo
 }
 int cuGraphDestroy(void* graph) { return graph == NULL; }
 int cuGraphExecDestroy(void* executable) { return executable == NULL; }
+void* locked = NULL;
+size_t locked_bytes = 0;
+int locks = 0, maps = 1;
+
+int cuMemHostRegister_v2(void* memory, size_t bytes, unsigned flags) {
+  if (locked != NULL) return 712;
+  if ((size_t)memory % 4096 != 0 || bytes % 4096 != 0 || flags != 3) return 1;
+  locked = memory;
+  locked_bytes = bytes;
+  locks++;
+  return 0;
+}
+int cuMemHostUnregister(void* memory) {
+  if (memory != locked) return 713;
+  locked = NULL;
+  return 0;
+}
+int cuMemHostGetDevicePointer_v2(unsigned long long* device, void* memory, unsigned flags) {
+  *device = (unsigned long long)memory;
+  return !maps || memory != locked || flags != 0;
+}
 int cuGetErrorString(int error, const char** text) {
   *text = "what a test wanted";
   return error == 0;

@@ -185,6 +185,34 @@ def test_a_kernel_that_does_nothing_is_seen(gpu: on_gpu.Gpu, monkeypatch: pytest
     assert not any(figure.reached for name, figure in found.items() if name.endswith("apart"))
 
 
+def test_the_kernel_reads_frames_in_the_slots_of_the_ring(gpu: on_gpu.Gpu) -> None:
+    assert all(figure.reached for name, figure in values(on_gpu.ring(gpu)).items() if name.endswith("apart"))
+    driver = ctypes.CDLL(gpu.driver)
+    assert ctypes.c_void_p.in_dll(driver, "locked").value is None  # given back with the ring
+
+
+def test_every_slot_is_locked_once_and_given_back(library: Path, tmp_path: Path) -> None:
+    driver, slots, slot_bytes = ctypes.CDLL(str(library)), 5, 10_000
+    locked = ctypes.c_void_p.in_dll(driver, "locked")
+    maps = ctypes.c_int.in_dll(driver, "maps")
+    region = _core.Region.create(str(tmp_path / "region"), frame_slots=slots, slot_bytes=slot_bytes)
+    ring = _core.CudaRing(region, context=11, library=str(library))
+    assert locked.value == region.slot_address(0) == ring.device_address(0)
+    assert ring.device_address(slots - 1) == region.slot_address(slots - 1)
+    end = region.slot_address(slots - 1) + slot_bytes
+    assert region.slot_address(0) + ctypes.c_size_t.in_dll(driver, "locked_bytes").value >= end
+    with pytest.raises(_core.CoreError, match="cuMemHostRegister: error 712"):
+        _core.CudaRing(region, context=11, library=str(library))
+    assert locked.value is not None
+    del ring
+    assert locked.value is None
+    maps.value = 0
+    with pytest.raises(_core.CoreError, match="cuMemHostGetDevicePointer: error 1"):
+        _core.CudaRing(region, context=11, library=str(library))
+    assert locked.value is None
+    maps.value = 1
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_variant_of_a_release_is_built_compared_and_timed(version: str, gpu: on_gpu.Gpu) -> None:
     net = small_net((1, 3, 8, 8)).SerializeToString()
@@ -201,7 +229,9 @@ def test_every_variant_of_a_release_is_built_compared_and_timed(version: str, gp
     flags = {"fp16", "int8, cache"} if int(version.split(".")[0]) < 11 else set()
     assert built == {"fp32", "int8, Q/DQ", "int8, Q/DQ, frame to scores"} | flags
     assert all(figure.reached for name, figure in found.items() if "cosine" in name)
-    assert found["small: INT8 faster than FP32"].reached is False  # a double is as fast in every precision
+    ratio = found["small: INT8 faster than FP32"]
+    # A double is as fast in every precision, but a machine that stands still for a moment is not.
+    assert ratio.reached is (float(ratio.value.split()[0]) >= 2.1)
 
 
 def quantised_net() -> bytes:
@@ -234,7 +264,7 @@ def test_without_a_gpu_the_rest_is_shown_and_the_gap_is_named(
     assert ended.value.code == 0
     steps = {step["name"]: step for step in json.loads(out.read_text())["steps"]}
     assert steps["kernel, as C++"]["state"] == steps["artifacts"]["state"] == "shown"
-    for name in ("driver", "launches", "kernel, on the GPU", "torch", "TensorRT"):
+    for name in ("driver", "launches", "kernel, on the GPU", "frames in place", "torch", "TensorRT"):
         assert (steps[name]["state"], steps[name]["why"]) == ("not shown", "no libcuda on this machine")
     said = " ".join(capsys.readouterr().out.split())
     assert "Not proven by this run" in said

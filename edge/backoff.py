@@ -4,7 +4,7 @@ FIRST_PAUSE_NS = 10_000_000
 
 
 class BackOff:
-    """No pause at first; from then on 10 ms, doubled with every loss up to a limit, until the PLC answers sense."""
+    """No pause at first; from then on 10 ms, doubled with every loss up to a limit, until the peer answers sense."""
 
     def __init__(self, limit_ms: float) -> None:
         self._limit_ns = int(limit_ms * 1e6)
@@ -18,5 +18,5 @@ class BackOff:
         self._pause_ns = min(max(2 * self._pause_ns, FIRST_PAUSE_NS), self._limit_ns)
 
     def reset(self) -> None:
-        """The PLC has answered sense: the next loss starts with the shortest pause again."""
+        """The peer has answered sense: the next loss starts with the shortest pause again."""
         self._pause_ns = 0

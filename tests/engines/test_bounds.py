@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.bounds import binomial_cdf, p_value, trials_needed, upper_bound
+from engines.bounds import binomial_cdf, p_value, trials_needed, upper_bound
 
 
 def test_the_rule_of_three_and_what_the_claim_needs() -> None:

@@ -1,0 +1,1 @@
+"""What a part costs in energy, by the way it is judged: ``edge energy``."""

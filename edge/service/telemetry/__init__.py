@@ -1,0 +1,1 @@
+"""Power, temperature and clocks of the device, and what a part costs in energy."""

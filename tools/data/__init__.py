@@ -1,0 +1,1 @@
+"""From the few pictures there are to a set that a network can learn from."""
