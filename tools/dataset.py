@@ -1,5 +1,6 @@
 """Rendered parts as tensors, through the preprocess of the runtime."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge._core import PixelFormat, Preprocess
+from edge.errors import TwinError
 from tools.twin.parts import DEFAULT_LOOK, PartSpec, plan_parts
 from tools.twin.render import CameraModel, render, warm_up
 
@@ -40,16 +42,22 @@ def render_set(
     *,
     defect_share: float = 0.65,
     extreme_share: float = 0.0,
+    severity_power: float = 1.0,
     workers: int = 2,
     look: str = DEFAULT_LOOK,
 ) -> PartSet:
     """Renders ``parts`` parts and shrinks them to ``size`` (width, height); 6 % are empty belt.
 
-    ``extreme_share`` of them are exposed anywhere within ±2 EV instead of the lamp's usual drift. ``workers`` 0: in
-    this process.
+    ``extreme_share`` of them are exposed anywhere within ±2 EV instead of the lamp's usual drift. Severities are raised
+    to ``severity_power``: 2 makes half of the defects fainter than 0.25, as suits a training. ``workers`` 0: in this
+    process. Raises TwinError for a power that is not a positive number.
     """
+    if not 0 < severity_power < math.inf:
+        raise TwinError(
+            f"a severity power of {severity_power:g}: expected a number above 0, 1 as the line draws them"
+        )
     specs = plan_parts(parts, seed, defect_share, ghost_share=0.06, namespace=namespace, look=look)
-    specs = _with_extremes(specs, extreme_share, seed)
+    specs = [_fainter(spec, severity_power) for spec in _with_extremes(specs, extreme_share, seed)]
     chunks = [(specs[start : start + 200], size) for start in range(0, parts, 200)]
     if workers == 0:
         made = [_render_chunk(chunk) for chunk in chunks]
@@ -68,6 +76,11 @@ def _with_extremes(specs: list[PartSpec], share: float, seed: int) -> list[PartS
         replace(spec, exposure_ev=float(EXTREME_EV * (2 * ev - 1))) if chance < share else spec
         for spec, (chance, ev) in zip(specs, draws, strict=True)
     ]
+
+
+def _fainter(spec: PartSpec, power: float) -> PartSpec:
+    more = tuple((class_id, severity**power) for class_id, severity in spec.more_defects)
+    return replace(spec, severity=spec.severity**power, more_defects=more)
 
 
 def _render_chunk(

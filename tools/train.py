@@ -57,6 +57,9 @@ def command_parser() -> ArgumentParser:
     parser.add_argument("--test-parts", type=int, default=4_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--look", choices=(PLAIN, METAL), default=DEFAULT_LOOK, help="of the twin's parts")
+    parser.add_argument(
+        "--severity-power", type=float, default=1.0, help="2: half of the defects learnt from are below 0.25"
+    )
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--rate", type=float, help="highest learning rate")
     parser.add_argument("--batch", type=int)
@@ -88,10 +91,13 @@ def train_on_twin(options: Namespace) -> dict[str, object]:
     size = options.size or (entry.width, entry.height)
     work = options.work or Path("runs") / f"twin-{entry.name}"
 
-    def parts(namespace: str, count: int) -> Labelled:
-        return twin_set(namespace, count, options.seed, size, options.cache, look=options.look)
+    def parts(namespace: str, count: int, power: float = 1.0) -> Labelled:
+        return twin_set(
+            namespace, count, options.seed, size, options.cache, look=options.look, severity_power=power
+        )
 
-    train, validation = parts(TRAIN, options.parts), parts(VALIDATION, _VALIDATION_PARTS)
+    train = parts(TRAIN, options.parts, options.severity_power)
+    validation = parts(VALIDATION, _VALIDATION_PARTS)
     task = _Task(entry, size, train, validation, work, Augmentation())
     trained, fitted = _train(task, options)
     test, calibration = parts(TEST, options.test_parts), parts(CALIBRATION, _CALIBRATION_PARTS)

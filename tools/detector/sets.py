@@ -52,14 +52,18 @@ def twin_set(
     cache: Path | None = None,
     *,
     look: str = DEFAULT_LOOK,
+    severity_power: float = 1.0,
 ) -> BoxSet:
     """Rendered parts, 65 % of them defective, 6 % empty belt; kept in ``cache`` for a run that goes on."""
     version = twin_version()[:12]
-    kept = cache / f"{namespace}-{parts}-{seed}-{size[0]}x{size[1]}-{look}-{version}.npz" if cache else None
+    name = f"{namespace}-{parts}-{seed}-{size[0]}x{size[1]}-{look}-{severity_power:g}-{version}.npz"
+    kept = cache / name if cache else None
     if kept is not None and kept.exists():
         with np.load(kept) as data:
             return BoxSet(**{field.name: data[field.name] for field in fields(BoxSet)})
-    made = render_set(namespace, parts, seed, size, extreme_share=EXTREME_SHARE, look=look)
+    made = render_set(
+        namespace, parts, seed, size, extreme_share=EXTREME_SHARE, severity_power=severity_power, look=look
+    )
     found: list[list[Item]] = [[] for _ in range(parts)]
     for items, box in zip(found, made.part_boxes.tolist(), strict=True):
         if not np.isnan(box[0]):

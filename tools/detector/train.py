@@ -43,6 +43,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--parts", type=int, default=12_000)
     parser.add_argument("--test-parts", type=int, default=10_000)
     parser.add_argument("--look", choices=(PLAIN, METAL), default=DEFAULT_LOOK, help="of the twin's parts")
+    parser.add_argument(
+        "--severity-power", type=float, default=1.0, help="2: half of the defects learnt from are below 0.25"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch", type=int, default=32)
@@ -93,11 +96,14 @@ def _on_twin(options: Namespace) -> dict[str, object]:
         guided=not _from_engine(options),
     )
 
-    def parts(namespace: str, count: int) -> BoxSet:
-        return twin_set(namespace, count, options.seed, size, options.work, look=options.look)
+    def parts(namespace: str, count: int, power: float = 1.0) -> BoxSet:
+        return twin_set(
+            namespace, count, options.seed, size, options.work, look=options.look, severity_power=power
+        )
 
     validation = parts(VALIDATION, _VALIDATION_PARTS)
-    net = _trained(options, spec, recipe, parts(TRAIN, options.parts), validation)
+    train = parts(TRAIN, options.parts, options.severity_power)
+    net = _trained(options, spec, recipe, train, validation)
     return export.twin_engine(
         net,
         validation,

@@ -27,14 +27,23 @@ def twin_set(
     cache: Path | None = None,
     *,
     look: str = DEFAULT_LOOK,
+    severity_power: float = 1.0,
 ) -> Labelled:
     """Rendered parts; a second call with the same arguments and the same twin maps the first one's files."""
     key = hashlib.sha256(
-        f"{namespace} {parts} {seed} {size} {EXTREME_SHARE} {look} {twin_version()}".encode()
+        f"{namespace} {parts} {seed} {size} {EXTREME_SHARE} {look} {severity_power} {twin_version()}".encode()
     ).hexdigest()[:16]
     folder = (cache or Path(tempfile.gettempdir()) / "edge-twin-sets") / f"{namespace}-{parts}-{key}"
     if not folder.exists():
-        made = render_set(namespace, parts, seed, size, extreme_share=EXTREME_SHARE, look=look)
+        made = render_set(
+            namespace,
+            parts,
+            seed,
+            size,
+            extreme_share=EXTREME_SHARE,
+            severity_power=severity_power,
+            look=look,
+        )
         _write(
             folder,
             images=made.images,
