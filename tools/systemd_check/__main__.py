@@ -7,9 +7,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +16,12 @@ from rich.table import Table
 from edge.errors import EdgeError
 from engines.whole_file import write_whole
 from tools.errors import SystemdCheckError
-from tools.systemd_check import line, trials
-from tools.systemd_check.manager import BASE, enter, manager
+from tools.systemd_check import booted, inside, trials
+from tools.systemd_check.installed import EDGE
 from tools.systemd_check.scores import LIMIT, complaints, scores, write_units
-from tools.systemd_check.trials import Trial
 
-EDGE = Path(sys.prefix) / "bin" / "edge"
-PARTS, M_PER_S = 2000, 0.4
-"""More than go by during the trials."""
+Figures = dict[str, Any]
+_RESULT = "/run/edge-check.json"
 console = Console()
 
 
@@ -35,6 +30,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="systemd_check", description=__doc__)
     parser.add_argument("--json", type=Path, help="write the figures here", metavar="FILE.json")
     parser.add_argument("--static", action="store_true", help="scores and verification only; start nothing")
+    parser.add_argument(
+        "--booted",
+        action="store_true",
+        help="instead of in a user's manager: install into a system that is booted for it (root, some minutes)",
+    )
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     parser.add_argument(
         "--ready-limit-s", type=float, default=trials.READY_AGAIN_S, help="from a kill to READY; default: 10"
@@ -42,14 +42,17 @@ def main() -> int:
     options = parser.parse_args()
     try:
         if options.inside:
-            return _inside(options.inside, options.ready_limit_s)
-        return _outside(options.json, None if options.static else options.ready_limit_s)
+            (inside.in_system if options.booted else inside.in_user_manager)(
+                options.inside, options.ready_limit_s
+            )
+            return 0
+        return _outside(options)
     except EdgeError as error:
         print(f"systemd_check: {error}", file=sys.stderr)
         return 2
 
 
-def _outside(report: Path | None, limit_s: float | None) -> int:
+def _outside(options: argparse.Namespace) -> int:
     missing = [name for name in ("systemd-analyze", "systemctl", "unshare") if shutil.which(name) is None]
     if missing:
         raise SystemdCheckError(
@@ -59,12 +62,12 @@ def _outside(report: Path | None, limit_s: float | None) -> int:
         units = write_units(Path(folder), EDGE)
         found, said = scores(units), complaints(units)
     _show_scores(found, said)
-    figures: dict[str, Any] = {"limit": LIMIT, "scores": found, "verify": said, "trials": []}
-    if limit_s is not None:
-        figures |= _in_namespace(limit_s)
+    figures: Figures = {"limit": LIMIT, "scores": found, "verify": said, "trials": []}
+    if not options.static:
+        figures |= (_in_system if options.booted else _in_namespace)(options.ready_limit_s)
     good = max(found.values()) <= LIMIT and not said and all(t["passed"] for t in figures["trials"])
-    if report:
-        write_whole(report, json.dumps({"passed": good, **figures}, indent=1) + "\n")
+    if options.json:
+        write_whole(options.json, json.dumps({"passed": good, **figures}, indent=1) + "\n")
     return int(not good)
 
 
@@ -78,78 +81,32 @@ def _show_scores(found: dict[str, float], said: list[str]) -> None:
     console.print("verify: silent" if not said else "verify:\n" + "\n".join(said), markup=False)
 
 
-def _in_namespace(limit_s: float) -> dict[str, Any]:
+def _in_namespace(limit_s: float) -> Figures:
     """The same program again, as the only one that sees the private mounts."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     with tempfile.TemporaryDirectory(prefix="edge-units-") as folder:
         result = Path(folder) / "trials.json"
-        command = [
-            "unshare",
-            *user,
-            "--mount",
-            sys.executable,
-            "-m",
-            "tools.systemd_check",
-            "--inside",
-            str(result),
-            "--ready-limit-s",
-            f"{limit_s:g}",
-        ]
-        code = subprocess.call(command)
-        if not result.exists():
-            raise SystemdCheckError(f"the units were not tried (exit code {code}); see above")
-        found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        code = subprocess.call(["unshare", *user, "--mount", sys.executable, *_again(str(result), limit_s)])
+        return _read(result.read_text(encoding="utf-8") if result.exists() else "", code)
+
+
+def _in_system(limit_s: float) -> Figures:
+    """The same program again, of the package that was installed in there."""
+    with booted.booted() as system:
+        python = booted.install(system) / "python"
+        code = system.run(str(python), *_again(_RESULT, limit_s), "--booted")
+        return _read(system.says("cat", _RESULT), code)
+
+
+def _again(result: str, limit_s: float) -> tuple[str, ...]:
+    return ("-m", "tools.systemd_check", "--inside", result, "--ready-limit-s", f"{limit_s:g}")
+
+
+def _read(result: str, code: int) -> Figures:
+    if not result:
+        raise SystemdCheckError(f"the units were not tried (exit code {code}); see above")
+    found: Figures = json.loads(result)
     return found
-
-
-def _inside(result: Path, limit_s: float) -> int:
-    enter()
-    units = write_units(BASE / "units", EDGE)
-    twin, port = line.start_twin(PARTS, M_PER_S)
-    done: list[Trial] = []
-    try:
-        line.write_line(port, M_PER_S)
-        with manager([unit.name for unit in units if unit.suffix == ".service"]) as running:
-            console.print(f"set back here, as a user manager has none of it: {', '.join(running.left_out)}")
-            try:
-                for trial in _trials(running, twin, limit_s):
-                    done.append(trial)
-                    _show(trial)
-            except SystemdCheckError as error:
-                done.append(Trial(str(error), passed=False))
-                _show(done[-1])
-                console.print(running.log()[-4000:], markup=False, highlight=False)
-            left_out = running.left_out
-    finally:
-        twin.kill()
-    write_whole(result, json.dumps({"set_back": left_out, "trials": [asdict(trial) for trial in done]}))
-    return 0
-
-
-def _trials(running: Any, twin: subprocess.Popen[str], limit_s: float) -> Iterator[Trial]:
-    begins: list[tuple[str, int]] = []
-    steps: dict[str, Callable[[], Trial]] = {
-        "start": lambda: trials.start(running),
-        "report": lambda: trials.killed(running, "report", limit_s),
-        "inspection": lambda: trials.killed(running, "inspection", limit_s),
-        "hung": lambda: trials.hung(running, limit_s),
-        "camera": lambda: trials.away(running, "camera", limit_s),
-        "actuation": lambda: trials.killed(running, "actuation", limit_s),
-        "second instance": trials.second_instance,
-        "config changed": trials.changed_file,
-        "bad line file": lambda: trials.bad_file(running),
-        "accounts": lambda: trials.accounts(running, twin, begins),
-    }
-    for name, trial in steps.items():
-        begins.append((name, time.monotonic_ns()))
-        yield trial()
-
-
-def _show(trial: Trial) -> None:
-    words = "  ".join(f"{key} {value}" for key, value in trial.figures.items())
-    console.print(
-        f"[{'green' if trial.passed else 'red'}]{'ok  ' if trial.passed else 'FAIL'}[/] {trial.name:20s} {words}"
-    )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,12 +16,9 @@ import yaml
 from edge.config import example_path
 from edge.service.state import LineState, look
 from tools.errors import SystemdCheckError
-from tools.systemd_check.manager import BASE, Manager
+from tools.systemd_check.manager import Manager
+from tools.systemd_check.places import BASE, NAME, Places
 
-NAME = "check"
-FOLDER = BASE / "run" / "edge" / NAME
-LINE_FILE = BASE / "config" / "edge" / f"{NAME}.yaml"
-JOURNAL = BASE / "config" / "edge" / NAME / "journal.sqlite"
 _CAMERA, _REPORT = BASE / "camera.sock", BASE / "twin.json"
 ROLES = {
     "actuation": "edge-actuate",
@@ -50,18 +48,19 @@ def start_twin(parts: int, m_per_s: float) -> tuple[subprocess.Popen[str], int]:
     assert twin.stdout is not None
     for line in twin.stdout:
         if "ready port=" in line:
+            _CAMERA.chmod(0o666)  # the units may run as a user of their own
             return twin, int(line.split("ready port=")[1].split()[0])
     raise SystemdCheckError(f"the twin ended with {twin.wait()} before it was ready")
 
 
-def write_line(port: int, m_per_s: float) -> None:
+def write_line(path: Path, port: int, m_per_s: float) -> None:
     """The demo line, with the twin as its camera and PLC over their sockets."""
     data = yaml.safe_load(example_path("demo.yaml").read_text(encoding="utf-8"))
     data["name"] = NAME
     data["camera"]["socket"] = str(_CAMERA)
     data["conveyor"]["m_per_s"] = m_per_s
     data["plc"].update(kind="tcp", host="127.0.0.1", port=port)
-    LINE_FILE.write_text(yaml.safe_dump(data), encoding="utf-8")
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
 
 
 def wait(what: str, done: Callable[[], bool], limit_s: float) -> float:
@@ -91,9 +90,9 @@ class Unit:
         )
 
 
-def state() -> LineState:
+def state(places: Places) -> LineState:
     """From the line's shared counters."""
-    return look(FOLDER)
+    return look(places.folder)
 
 
 def twin_report() -> dict[str, Any]:
@@ -112,9 +111,9 @@ class JournalCount:
     """Records of the ring between the first and the last one that are not there."""
 
 
-def journal() -> JournalCount:
+def journal(places: Places) -> JournalCount:
     """Reads the journal as anybody may, beside its writer."""
-    with sqlite3.connect(f"file:{JOURNAL}?mode=ro", uri=True) as database:
+    with sqlite3.connect(f"file:{places.journal}?mode=ro", uri=True) as database:
         row = database.execute(
             "SELECT COUNT(DISTINCT part_id), COUNT(*), COALESCE(MAX(ring_index) - MIN(ring_index) + 1, 0) FROM parts"
         ).fetchone()

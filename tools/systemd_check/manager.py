@@ -4,15 +4,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge.service.unit_files import hidden
 from tools.errors import SystemdCheckError
+from tools.systemd_check.places import BASE, SYSTEM, USER, Places
 
-BASE = Path("/run/edge-check")
-"""On a /run of our own: units with PrivateTmp see nothing below /tmp."""
 LEFT_OUT = {
     "User": "",
     "Group": "",
@@ -37,20 +37,23 @@ _TARGETS = ("basic", "default", "shutdown", "sysinit")
 _START_LIMIT_S = 20.0
 
 
+@dataclass(frozen=True)
 class Manager:
-    """The running manager."""
+    """A running manager of services."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], env: dict[str, str], left_out: tuple[str, ...]
-    ) -> None:
-        self.process = process
-        self.env = env
-        self.left_out = left_out
+    scope: tuple[str, ...]
+    """What ``systemctl`` needs to find it."""
+    env: dict[str, str]
+    left_out: tuple[str, ...]
+    """Settings of the units that it has not."""
+    places: Places
+    logged: Callable[[], str]
+    """What it and all units said."""
 
     def ctl(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """``systemctl --user``, over the manager's private socket; no D-Bus is needed."""
+        """``systemctl``; that of a user's manager goes over its private socket, without D-Bus."""
         return subprocess.run(
-            ["systemctl", "--user", "--no-pager", *words],
+            ["systemctl", *self.scope, "--no-pager", *words],
             env=self.env,
             capture_output=True,
             text=True,
@@ -63,9 +66,15 @@ class Manager:
         lines = self.ctl("show", unit).stdout.splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line)
 
-    def log(self) -> str:
-        """What the manager and all units said."""
-        return (BASE / "log").read_text(encoding="utf-8", errors="replace")
+
+def system_manager() -> Manager:
+    """That of the system that we run in."""
+    journal = ["journalctl", "--no-pager", "--output=cat"]
+
+    def logged() -> str:
+        return subprocess.run(journal, capture_output=True, text=True, check=True).stdout
+
+    return Manager((), dict(os.environ), (), SYSTEM, logged)
 
 
 def enter() -> None:
@@ -120,12 +129,16 @@ def manager(services: list[str]) -> Iterator[Manager]:
             stderr=log,
             preexec_fn=lambda: _join(groups),  # noqa: PLW1509  (one thread)
         )
-    running = Manager(process, env, left_out)
+    running = Manager(("--user",), env, left_out, USER, _said)
     try:
-        _wait_for_answer(running)
+        _wait_for_answer(running, process)
         yield running
     finally:
-        _end(running, groups)
+        _end(process, groups)
+
+
+def _said() -> str:
+    return (BASE / "log").read_text(encoding="utf-8", errors="replace")
 
 
 def _program() -> str:
@@ -178,25 +191,25 @@ def _join(groups: list[Path]) -> None:
         (group / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
 
 
-def _wait_for_answer(running: Manager) -> None:
+def _wait_for_answer(running: Manager, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + _START_LIMIT_S
-    while time.monotonic() < end and running.process.poll() is None:
+    while time.monotonic() < end and process.poll() is None:
         if (BASE / "run/systemd/private").exists() and running.ctl("show-environment").returncode == 0:
             return
         time.sleep(0.05)
     raise SystemdCheckError(
-        f"systemd --user does not run here: {running.log()[-500:]}; expected a writable /sys/fs/cgroup and /proc; only "
-        "the scores: python -m tools.systemd_check --static"
+        f"systemd --user does not run here: {running.logged()[-500:]}; expected a writable /sys/fs/cgroup and /proc; "
+        "only the scores: python -m tools.systemd_check --static"
     )
 
 
-def _end(running: Manager, groups: list[Path]) -> None:
-    running.process.terminate()
+def _end(process: subprocess.Popen[bytes], groups: list[Path]) -> None:
+    process.terminate()
     try:
-        running.process.wait(15)
+        process.wait(15)
     except subprocess.TimeoutExpired:
-        running.process.kill()
-        running.process.wait()
+        process.kill()
+        process.wait()
     for group in groups:
         _empty(group)
 

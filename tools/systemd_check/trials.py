@@ -9,7 +9,8 @@ from typing import Any
 
 from tools.systemd_check import line
 from tools.systemd_check.line import ROLES, Unit, kill, state, wait
-from tools.systemd_check.manager import BASE, Manager
+from tools.systemd_check.manager import Manager
+from tools.systemd_check.places import NAME, Places
 from tools.systemd_check.stall import stall_native_threads
 
 READY_AGAIN_S = 10.0
@@ -33,9 +34,9 @@ class Trial:
 def start(manager: Manager) -> Trial:
     """The target, from nothing to a PLC that is told READY."""
     began = time.monotonic()
-    done = manager.ctl("start", f"edge@{line.NAME}.target")
+    done = manager.ctl("start", f"edge@{NAME}.target")
     wait("every unit active", lambda: all(Unit.of(manager, role).active for role in ROLES), _PATIENCE_S)
-    wait("the line ready", _line_ready, _PATIENCE_S)
+    wait("the line ready", lambda: _line_ready(manager.places), _PATIENCE_S)
     seconds = time.monotonic() - began
     return Trial("start", done.returncode == 0, {"ready_s": round(seconds, 2)})
 
@@ -65,20 +66,21 @@ def hung(manager: Manager, limit_s: float) -> Trial:
 
 
 def _again(manager: Manager, role: str, name: str, hurt: Callable[[int], object], limit_s: float) -> Trial:
-    wait("the line ready", _line_ready, _PATIENCE_S)
-    before, decided = Unit.of(manager, role), state().parts_decided
+    wait("the line ready", lambda: _line_ready(manager.places), _PATIENCE_S)
+    places = manager.places
+    before, decided = Unit.of(manager, role), state(places).parts_decided
     others = {other: Unit.of(manager, other).pid for other in ROLES if other != role}
     began = time.monotonic()
     hurt(before.pid)
     if role == "inspection":
-        not_ready_s = wait("READY taken back", lambda: not state().line_ready, _PATIENCE_S)
+        not_ready_s = wait("READY taken back", lambda: not state(places).line_ready, _PATIENCE_S)
     wait(f"{role} started again", lambda: Unit.of(manager, role).restarts > before.restarts, _PATIENCE_S)
     started_s = time.monotonic() - began
     wait(f"{role} active", lambda: Unit.of(manager, role).active, _PATIENCE_S)
     active_s = time.monotonic() - began
-    wait("the line ready", _line_ready, _PATIENCE_S)
+    wait("the line ready", lambda: _line_ready(manager.places), _PATIENCE_S)
     seconds = time.monotonic() - began
-    wait("parts decided again", lambda: state().parts_decided > decided, _PATIENCE_S)
+    wait("parts decided again", lambda: state(places).parts_decided > decided, _PATIENCE_S)
     untouched = others == {other: Unit.of(manager, other).pid for other in others}
     figures: dict[str, Any] = {
         "started_s": round(started_s, 2),
@@ -91,9 +93,9 @@ def _again(manager: Manager, role: str, name: str, hurt: Callable[[int], object]
     return Trial(name, seconds <= limit_s and untouched, figures)
 
 
-def second_instance() -> Trial:
+def second_instance(places: Places) -> Trial:
     """Another process of the same line is refused, in words."""
-    command = [sys.executable, "-m", "edge.cli", "service", "run", "actuation", str(line.FOLDER)]
+    command = [sys.executable, "-m", "edge.cli", "service", "run", "actuation", str(places.folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return Trial(
         "second instance",
@@ -102,35 +104,38 @@ def second_instance() -> Trial:
     )
 
 
-def changed_file() -> Trial:
+def changed_file(places: Places) -> Trial:
     """The line goes on as it was started, and its state says that the file is another one."""
-    before = state().config
-    with line.LINE_FILE.open("a", encoding="utf-8") as file:
+    before = state(places).config
+    with places.line_file.open("a", encoding="utf-8") as file:
         file.write("# changed\n")
-    after = state().config
-    return Trial("config changed", before == "as started" and str(line.LINE_FILE) in after, {"says": after})
+    after = state(places).config
+    return Trial("config changed", before == "as started" and str(places.line_file) in after, {"says": after})
 
 
 def bad_file(manager: Manager) -> Trial:
     """A bad line file: its message in the log, and nothing of that line runs."""
-    (BASE / "config/edge/bad.yaml").write_text("name: bad\ncamera: {kind: nothing}\n", encoding="utf-8")
+    manager.places.line_file.with_name("bad.yaml").write_text(
+        "name: bad\ncamera: {kind: nothing}\n", encoding="utf-8"
+    )
     done = manager.ctl("start", "edge-line@bad.service", "edge-actuate@bad.service")
-    told = "bad.yaml:2" in manager.log()
+    told = "bad.yaml:2" in manager.logged()
     idle = manager.show("edge-actuate@bad.service").get("MainPID") == "0"
     return Trial("bad line file", done.returncode != 0 and told and idle, {"message_in_log": told})
 
 
 def accounts(manager: Manager, twin: subprocess.Popen[str], begins: Sequence[tuple[str, int]]) -> Trial:
     """The line stops; then no part that went by may lack a bin, no defect lie among the good, no record be lost."""
-    decided = state().parts_decided
-    wait("the journal", lambda: line.journal().records >= decided, _PATIENCE_S)
-    manager.ctl("stop", f"edge@{line.NAME}.target", f"edge-line@{line.NAME}.service")
+    places = manager.places
+    decided = state(places).parts_decided
+    wait("the journal", lambda: line.journal(places).records >= decided, _PATIENCE_S)
+    manager.ctl("stop", f"edge@{NAME}.target", f"edge-line@{NAME}.service")
     twin.terminate()
     twin.wait(20)
     parts = line.twin_report()["parts"]
     last = max((index for index, part in enumerate(parts) if part["bin"] != UNSORTED), default=-1)
     gone = parts[: last + 1]  # those behind have not come to the gate
-    kept = line.journal()
+    kept = line.journal(places)
     figures = {
         "parts": len(gone),
         "unsorted": sum(part["bin"] == UNSORTED for part in gone),
@@ -155,5 +160,5 @@ def _by_trial(parts: list[dict[str, Any]], begins: Sequence[tuple[str, int]]) ->
     return found
 
 
-def _line_ready() -> bool:
-    return (line.FOLDER / "region").exists() and state().line_ready
+def _line_ready(places: Places) -> bool:
+    return (places.folder / "region").exists() and state(places).line_ready
