@@ -72,7 +72,7 @@ class ExposureKeeper:
         self._begin()
 
     def _change(self, new: float, mean: float) -> None:
-        parts = self._status.triggers_pushed
+        pushed, part = self._status.triggers_pushed, self._status.last_trigger_id
         try:
             self._put(new)
         except CameraError as error:
@@ -80,12 +80,12 @@ class ExposureKeeper:
                 self._told = str(error)
                 log.warning("auto-exposure: %s; it stays at %.1f µs", error, self.exposure_us)
             return
-        came = "" if parts == self._status.triggers_pushed else "; a part came meanwhile"
+        came = "" if pushed == self._status.triggers_pushed else "; a part came meanwhile"
         log.info(
             "exposure %.1f → %.1f µs after part %d (mean grey level %.1f, %.1f wanted)%s",
             self.exposure_us,
             new,
-            parts,
+            part,
             mean,
             self._settings.mean,
             came,

@@ -19,7 +19,7 @@ class TakenBackEvents:
     def tick(self, _now_ns: int) -> None:
         """Notes what is new."""
         done, refused = self._status.rolled_back, self._status.rollback_refused
-        part = self._status.triggers_pushed
+        part = self._status.last_trigger_id
         for bit, number in enumerate(self._numbers):
             if (done & ~self._done) >> bit & 1:
                 self._note(
