@@ -199,7 +199,7 @@ def _pool(stages: tuple[tuple[str, int], ...], prefix: str) -> tuple[list[onnx.N
 
 
 def _only_needed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without nodes and weights that no output needs."""
+    """Without nodes and weights that no output needs; each node behind those that it takes from."""
     makers = producers(model)
     wanted, needed = [item.name for item in model.graph.output], set[str]()
     while wanted:
@@ -208,7 +208,7 @@ def _only_needed(model: onnx.ModelProto) -> onnx.ModelProto:
             needed.add(name)
             if name in makers:
                 wanted += makers[name].input
-    nodes = [node for node in model.graph.node if needed & set(node.output)]
+    nodes = _in_order([node for node in model.graph.node if needed & set(node.output)])
     weights = [item for item in model.graph.initializer if item.name in needed]
     del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
     model.graph.node.extend(nodes)
@@ -216,6 +216,20 @@ def _only_needed(model: onnx.ModelProto) -> onnx.ModelProto:
     model.ir_version = IR_VERSION
     onnx.checker.check_model(model)
     return model
+
+
+def _in_order(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Each behind the makers of its inputs, otherwise as they were."""
+    to_come = {name for node in nodes for name in node.output}
+    ordered: list[onnx.NodeProto] = []
+    while nodes:
+        ready = [node for node in nodes if not to_come & set(node.input)]
+        if not ready:
+            raise CalibrationError(f"{nodes[0].name}: takes from itself; expected a graph without loops")
+        ordered += ready
+        to_come -= {name for node in ready for name in node.output}
+        nodes = [node for node in nodes if not any(node is done for done in ready)]
+    return ordered
 
 
 def preprocess_of(manifest: EngineManifest, roi: tuple[int, int, int, int] | None = None) -> _core.Preprocess:
