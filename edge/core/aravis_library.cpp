@@ -1,32 +1,16 @@
 #include "aravis_library.hpp"
 
-#include <dlfcn.h>
-
-#include <map>
-#include <mutex>
+#include "dynamic_library.hpp"
 
 namespace edge {
 namespace {
 
-template <typename Function>
-void find(void* library, const std::string& name, const char* symbol, Function& function) {
-  void* const found = dlsym(library, symbol);
-  if (found == nullptr) {
-    throw CoreError(name + ": has no " + symbol + "; expected Aravis 0.8.20 or newer of the 0.8 series: " +
-                    "apt-get install libaravis-0.8-0");
-  }
-  function = reinterpret_cast<Function>(found);
-}
-
 AravisLibrary open(const std::string& name) {
-  void* const library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    const char* const why = dlerror();
-    throw CoreError(name + ": cannot be loaded (" + (why == nullptr ? "no reason given" : why) +
-                    "); cameras of kind aravis need Aravis 0.8: apt-get install libaravis-0.8-0");
-  }
+  const DynamicLibrary library(
+      name, RTLD_LOCAL, "cameras of kind aravis need Aravis 0.8: apt-get install libaravis-0.8-0",
+      "expected Aravis 0.8.20 or newer of the 0.8 series: apt-get install libaravis-0.8-0");
   AravisLibrary made;
-#define EDGE_ARAVIS_FIND(result, name_, arguments) find(library, name, #name_, made.name_);
+#define EDGE_ARAVIS_FIND(result, name_, arguments) library.find(#name_, made.name_);
   EDGE_ARAVIS_FUNCTIONS(EDGE_ARAVIS_FIND)
 #undef EDGE_ARAVIS_FIND
   return made;
@@ -34,12 +18,6 @@ AravisLibrary open(const std::string& name) {
 
 }  // namespace
 
-const AravisLibrary& AravisLibrary::load(const std::string& library) {
-  static std::mutex mutex;
-  static std::map<std::string, AravisLibrary> loaded;
-  const std::lock_guard<std::mutex> lock(mutex);
-  const auto found = loaded.find(library);
-  return found != loaded.end() ? found->second : loaded.emplace(library, open(library)).first->second;
-}
+const AravisLibrary& AravisLibrary::load(const std::string& library) { return loaded_once(library, open); }
 
 }  // namespace edge
