@@ -146,17 +146,14 @@ class RecipeStore:
         """Back to the bundle that was active before and can still be used. Raises RecipeError: there is none."""
         refused = []
         with _as_recipe_errors(), self._shelf.locked("active", fcntl.LOCK_EX):
-            history, active = self.history(name), self.active_id(name)
-            for index in range(len(history) - 1, -1, -1):
-                if history[index] == active:
-                    continue
+            for identity, history in self._shelf.ways_back(name):
                 try:
-                    stored = self.find(history[index])
+                    stored = self.find(identity)
                     self._check_usable(stored, uncertified=True)
                 except RecipeError as error:
                     refused.append(str(error))
                     continue
-                self._shelf.switch(name, stored.id, history[: index + 1], why or "rollback")
+                self._shelf.switch(name, stored.id, history, why or "rollback")
                 return stored
         raise RecipeError(
             f"recipe '{name}': nothing to go back to ({'; '.join(refused) or 'no other one was active before'}); "

@@ -199,20 +199,17 @@ class EngineStore:
 
     def rollback(self, name: str, here: Target | None = None, *, why: str = "") -> Stored:
         """Makes the engine active that was so before and still verifies. Raises StoreError: there is none."""
+        refused = []
         with self._shelf.locked("active", fcntl.LOCK_EX):
-            history, active = self.history(name), self.active_id(name)
-            refused = []
-            for index in range(len(history) - 1, -1, -1):
-                if history[index] == active:
-                    continue
-                folder = self.root / "entries" / history[index]
+            for identity, history in self._shelf.ways_back(name):
+                folder = self._shelf.entry(identity)
                 try:
                     entry = verify(folder, self.keys, here)
                 except StoreError as error:
                     refused.append(str(error))
                     continue
-                self._shelf.switch(name, history[index], history[: index + 1], why or "rollback")
-                return Stored(history[index], folder, entry)
+                self._shelf.switch(name, identity, history, why or "rollback")
+                return Stored(identity, folder, entry)
         raise StoreError(
             f"store:{name}: nothing to roll back to ({'; '.join(refused) or 'no other engine was active before'}); "
             "activate another entry"

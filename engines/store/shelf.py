@@ -91,6 +91,13 @@ class Shelf:
         last = len(history) - 1 - history[::-1].index(identity)
         return [item for item in dict.fromkeys(reversed(history[:last])) if item != identity]
 
+    def ways_back(self, name: str) -> Iterator[tuple[str, list[str]]]:
+        """Each id that was active and is not now, newest first, with the history that ends with it."""
+        history, active = self.history(name), self.active_id(name)
+        for index in range(len(history) - 1, -1, -1):
+            if history[index] != active:
+                yield history[index], history[: index + 1]
+
     def switch(self, name: str, identity: str, history: list[str], why: str) -> None:
         """Makes an entry the active one: audited first, then one rename. The caller holds the lock ``active``."""
         links, target = self.root / "active", Path("..") / "entries" / identity
