@@ -43,12 +43,11 @@ def removed(manager: Manager) -> Trial:
     """``edge uninstall`` leaves journals, and nothing of its own."""
     done = _edge("uninstall")
     left = [str(file.path) for file in units(EDGE) if (Path("/") / file.path).exists()]
-    left += [str(SYSTEM.line_file)] if SYSTEM.line_file.exists() else []
-    # The trial before changed it by hand: it is the user's then, and has to stay.
-    left.remove(str(SYSTEM.line_file))
+    # The trial before changed the line file by hand: it is the user's then, and has to stay like the journal.
+    kept = {"line_file_kept": SYSTEM.line_file.exists(), "journal_kept": SYSTEM.journal.exists()}
     state = manager.show(f"edge-line@{NAME}.service").get("LoadState", "")
-    good = done.returncode == 0 and not left and state == "not-found" and SYSTEM.journal.exists()
-    return Trial("uninstalled", good, {"left": left, "unit": state, "journal_kept": SYSTEM.journal.exists()})
+    good = done.returncode == 0 and not left and state == "not-found" and all(kept.values())
+    return Trial("uninstalled", good, {"left": left, "unit": state, **kept})
 
 
 def _status(pid: int) -> dict[str, str]:
