@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization.onnx_model import ONNXModel
 
 from calibration.errors import CalibrationError
 from edge import _core
@@ -208,28 +209,15 @@ def _only_needed(model: onnx.ModelProto) -> onnx.ModelProto:
             needed.add(name)
             if name in makers:
                 wanted += makers[name].input
-    nodes = _in_order([node for node in model.graph.node if needed & set(node.output)])
+    nodes = [node for node in model.graph.node if needed & set(node.output)]
     weights = [item for item in model.graph.initializer if item.name in needed]
     del model.graph.node[:], model.graph.initializer[:], model.graph.value_info[:]
     model.graph.node.extend(nodes)
     model.graph.initializer.extend(weights)
     model.ir_version = IR_VERSION
+    ONNXModel(model).topological_sort()
     onnx.checker.check_model(model)
     return model
-
-
-def _in_order(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
-    """Each behind the makers of its inputs, otherwise as they were."""
-    to_come = {name for node in nodes for name in node.output}
-    ordered: list[onnx.NodeProto] = []
-    while nodes:
-        ready = [node for node in nodes if not to_come & set(node.input)]
-        if not ready:
-            raise CalibrationError(f"{nodes[0].name}: takes from itself; expected a graph without loops")
-        ordered += ready
-        to_come -= {name for node in ready for name in node.output}
-        nodes = [node for node in nodes if not any(node is done for done in ready)]
-    return ordered
 
 
 def preprocess_of(manifest: EngineManifest, roi: tuple[int, int, int, int] | None = None) -> _core.Preprocess:

@@ -144,6 +144,8 @@ def cpu_u8s8(
         {},
     )
     quantizer.quantize_model()
+    # It appends what it inserts; ONNX wants each node behind those that it takes from.
+    quantizer.model.topological_sort()
     result: onnx.ModelProto = quantizer.model.model
     return result
 

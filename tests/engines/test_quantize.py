@@ -90,6 +90,7 @@ def test_both_graphs_come_from_the_same_plan_and_scales(tmp_path: Path) -> None:
     for quantised, kept in ((graphs.qdq, plain.qdq), (graphs.u8s8, plain.u8s8)):
         assert weight_of(quantised, "conv").op_type == "DequantizeLinear"
         assert weight_of(kept, "conv") is None
+        onnx.checker.check_model(quantised)
     amax = scales.ranges["image"].amax
     symmetric = {i.name: numpy_helper.to_array(i) for i in graphs.qdq.graph.initializer}["image/scale"]
     assert float(symmetric) == pytest.approx(amax / 127)
