@@ -8,6 +8,7 @@ decide) share it.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ _MARGINS = (8.0, 5.0, 3.0, 2.0, 1.5, 1.0, 0.7, 0.5, 0.3, 0.15)
 """Log-odds above the thresholds at which no learning part escapes: where the sequence begins."""
 _GRID = np.arange(-4.0, 14.01, 0.1)
 """Log-odds of candidate thresholds."""
+_STEP = 0.25
+"""Log-odds by which a threshold goes down at most from one candidate to the next."""
 _NEVER = 1.0
 """As a threshold: no score of a float32 sigmoid with clipped log-odds reaches it."""
 
@@ -53,7 +56,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Wish:
-    """What the thresholds are for."""
+    """What the thresholds are for: the escape rate is proven, the others are sought on the learning parts."""
 
     escape_rate: float = 0.001
     confidence: float = 0.95
@@ -112,7 +115,40 @@ def learn(evidence: Evidence, wish: Wish) -> list[Thresholds]:
         path.append(Thresholds(gate, defect, empty, classifier))
     for escapes in (0, *allowed):
         path.append(_thresholds(table.best(escapes, wish), defect, empty))
-    return list(dict.fromkeys(path))
+    return _until_granted(list(dict.fromkeys(_in_small_steps(path))), evidence, wish)
+
+
+def _until_granted(path: Sequence[Thresholds], e: Evidence, wish: Wish) -> list[Thresholds]:
+    """Up to the first, which is the safest, that grants both wishes on the learning parts; all where none does."""
+    for count, t in enumerate(path, 1):
+        open_ = e.judged & (e.gate_defect < t.gate_defect)
+        by_gate = open_ & (e.gate_good >= t.gate_good)
+        asked = open_ & ~by_gate & (e.gate_empty < t.gate_empty)
+        passed = (
+            by_gate
+            if e.classifier_good is None
+            else by_gate | asked & (e.classifier_good >= t.classifier_good)
+        )
+        share = 1.0 if e.classifier_good is None else 1 - asked.mean()
+        if 1 - passed[e.good].mean() <= wish.overkill and share >= wish.gate_share:
+            return list(path[:count])
+    return list(path)
+
+
+def _in_small_steps(path: Sequence[Thresholds]) -> list[Thresholds]:
+    """Candidates between those of the learning parts, which may lie far apart: where engines are sure of nearly every
+    part, one escape more lets the limits fall by many log-odds, and the test would fail at the far end of that."""
+    fine = [path[0]]
+    for before, after in pairwise(path):
+        pairs = ((before.gate_good, after.gate_good), (before.classifier_good, after.classifier_good))
+        if not any(_NEVER in pair for pair in pairs):
+            ways = [(odds(first), odds(last)) for first, last in pairs]
+            count = int(np.ceil(max(abs(last - first) for first, last in ways) / _STEP))
+            for share in np.linspace(0, 1, count + 1)[1:-1]:
+                gate, classifier = (probability(first + share * (last - first)) for first, last in ways)
+                fine.append(replace(after, gate_good=gate, classifier_good=classifier))
+        fine.append(after)
+    return fine
 
 
 def _thresholds(pair: tuple[float, float], defect: float, empty: float) -> Thresholds:

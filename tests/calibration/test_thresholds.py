@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calibration.errors import CalibrationError
-from calibration.thresholds import Counts, Evidence, Thresholds, Wish, learn, test
+from calibration.thresholds import Counts, Evidence, Thresholds, Wish, learn, odds, test
 from engines.bounds import p_value, upper_bound
 
 certify = test  # its name begins like a test's
@@ -61,7 +61,7 @@ def test_a_sequence_begins_safe_and_the_certified_bound_recomputes() -> None:
 
 @pytest.mark.parametrize("classifier", [True, False])
 def test_the_claim_fails_no_oftener_than_it_says(classifier: bool) -> None:
-    wish = Wish(escape_rate=0.02)
+    wish = Wish(escape_rate=0.02, overkill=0.0)  # never granted: the sequence goes on until a test fails
     path = learn(evidence(2000, 100, classifier), wish)
     truth = evidence(400_000, 99, classifier)
     true_rate = {t: (c := counts(truth, t)).escapes / c.defective for t in path}
@@ -72,6 +72,28 @@ def test_the_claim_fails_no_oftener_than_it_says(classifier: bool) -> None:
         broken += true_rate[chosen] > wish.escape_rate
     # 5 % of 200 are 10; more than 20 has a probability below 0.1 %.
     assert broken <= 20
+
+
+def test_no_threshold_falls_far_from_one_candidate_to_the_next() -> None:
+    """Else a test that fails costs all that lay between."""
+    path = [t for t in learn(evidence(3000, 5), Wish(0.01, overkill=0.0)) if t.gate_good < 1]
+    for name in ("gate_good", "classifier_good"):
+        falls = -np.diff([odds(getattr(t, name)) for t in path])
+        assert len(falls) > 30 and falls.max() <= 0.26  # probabilities are rounded up
+
+
+def test_the_sequence_ends_with_the_safest_candidate_that_grants_the_wishes() -> None:
+    e, hard = evidence(3000, 5), Wish(0.01, overkill=0.0)
+    wish = Wish(0.01, overkill=0.1, gate_share=0.7)
+    path, whole = learn(e, wish), learn(e, hard)
+
+    def granted(t: Thresholds) -> bool:
+        c = counts(e, t)
+        by_gate = (e.gate_defect >= t.gate_defect) | (e.gate_good >= t.gate_good)
+        return c.overkills / c.good <= wish.overkill and by_gate.mean() >= wish.gate_share
+
+    assert [granted(t) for t in path] == [False] * (len(path) - 1) + [True]
+    assert len(path) < len(whole)
 
 
 def test_learned_counts_agree_with_the_routing() -> None:
