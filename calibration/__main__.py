@@ -17,8 +17,10 @@ ENGINES = ("shipped:gate", "shipped:classifier")
 
 def _new_defect(options: argparse.Namespace) -> int:
     from calibration.console import told
+    from calibration.desk import Desk
     from calibration.errors import CalibrationError
-    from calibration.lesson import Teaching, Wish
+    from calibration.lesson import Teaching
+    from calibration.wish import Wish
     from calibration.work import WorkFolder
     from engines.give_way import give_way
 
@@ -47,7 +49,7 @@ def _new_defect(options: argparse.Namespace) -> int:
         )
     work = WorkFolder(options.work or Path(f"new-defect-{options.name}"))
     with work.held(), told() as say:
-        said = Teaching(wish, work, say).run(options.step or "activate", again=options.again)
+        said = Teaching(Desk(wish, work, say)).run(options.step or "activate", again=options.again)
     return _tell(said, work.root, time.monotonic() - begun)
 
 

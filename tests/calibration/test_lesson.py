@@ -15,8 +15,11 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
+from calibration.desk import Desk
 from calibration.errors import CalibrationError
-from calibration.lesson import STEPS, Teaching, Wish
+from calibration.lesson import STEPS, Teaching
+from calibration.teach_steps import head_of
+from calibration.wish import Wish
 from calibration.work import WorkFolder
 from engines.load import load_engine
 from engines.store.folder import EngineStore
@@ -93,7 +96,7 @@ def test_killed_at_every_step_it_goes_on_and_teaches_the_same(pictures: Path, tm
     last = subprocess.run(command(pictures, work), env=env, capture_output=True, text=True)
     assert last.returncode in (0, 3), last.stderr
     whole = tmp_path / "whole"
-    Teaching(wish(pictures, margin_points=100.0), WorkFolder(whole)).run("calibrate")
+    Teaching(Desk(wish(pictures, margin_points=100.0), WorkFolder(whole))).run("calibrate")
     assert_same_model(work / "candidate/gate.onnx", whole / "candidate/gate.onnx")
 
     refused = json.loads((work / "done/prove.json").read_text())["said"]["refused"]
@@ -113,14 +116,14 @@ def test_killed_at_every_step_it_goes_on_and_teaches_the_same(pictures: Path, tm
 
 
 def test_what_the_finished_graph_says_is_what_was_proved(pictures: Path, tmp_path: Path) -> None:
-    teaching = Teaching(wish(pictures), WorkFolder(tmp_path / "work"))
+    teaching = Teaching(Desk(wish(pictures), WorkFolder(tmp_path / "work")))
     teaching.run("prove")
     from calibration.teach import scores_of
 
     engine = load_engine(tmp_path / "work/candidate/gate.yaml")
-    backbone = teaching.backbones[0]
-    exam = teaching.exam(backbone)
-    expected = scores_of(teaching.head(backbone), exam.taps, exam.logits)
+    backbone = teaching.desk.backbones[0]
+    exam = teaching.desk.exam(backbone)
+    expected = scores_of(head_of(teaching.desk, backbone), exam.taps, exam.logits)
     from calibration.pictures import read_frame
     from calibration.taps import Extractor
 
@@ -149,7 +152,9 @@ def bad(pictures: Path, tmp_path: Path, count: int) -> Path:
 
 @pytest.mark.parametrize("count", [1, 6])
 def test_one_picture_or_the_same_one_again_and_again(pictures: Path, tmp_path: Path, count: int) -> None:
-    teaching = Teaching(wish(pictures, images=bad(pictures, tmp_path, count)), WorkFolder(tmp_path / "work"))
+    teaching = Teaching(
+        Desk(wish(pictures, images=bad(pictures, tmp_path, count)), WorkFolder(tmp_path / "work"))
+    )
     with pytest.raises(CalibrationError, match=f"1 usable picture.* of {count}"):
         teaching.run("check")
 
@@ -161,7 +166,7 @@ def test_the_wrong_folder_and_another_camera(pictures: Path, tmp_path: Path) -> 
     for row in [row for row in rows if row["class"] == "no_part"][:6]:
         (folder / row["path"]).write_bytes((pictures / row["path"]).read_bytes())
     with pytest.raises(CalibrationError, match="few"):
-        Teaching(wish(pictures, images=folder), WorkFolder(tmp_path / "work")).run("check")
+        Teaching(Desk(wish(pictures, images=folder), WorkFolder(tmp_path / "work"))).run("check")
     found = json.loads((tmp_path / "work/check.json").read_text())
     assert {"label conflict"} <= {item["kind"] for item in found}
 
@@ -171,7 +176,7 @@ def test_the_wrong_folder_and_another_camera(pictures: Path, tmp_path: Path) -> 
         shown = cv2.imread(str(pictures / f"new/{number}.png"), cv2.IMREAD_GRAYSCALE)
         cv2.imwrite(str(other / f"{number}.png"), cv2.resize(shown, (400, 400)))
     with pytest.raises(CalibrationError, match="few"):
-        Teaching(wish(pictures, images=other), WorkFolder(tmp_path / "work2")).run("check")
+        Teaching(Desk(wish(pictures, images=other), WorkFolder(tmp_path / "work2"))).run("check")
     assert "another camera" in (tmp_path / "work2/check.json").read_text()
 
 
@@ -183,13 +188,13 @@ def test_disk_full_leaves_nothing_half_written(pictures: Path, tmp_path: Path) -
     got = subprocess.run([sys.executable, "-c", limited, *words], capture_output=True, text=True)
     assert got.returncode == 2 and "run the same command again" in got.stderr, got.stderr
     assert not list((tmp_path / "work").rglob("*.part"))
-    Teaching(wish(pictures), WorkFolder(tmp_path / "work")).run("assist")
+    Teaching(Desk(wish(pictures), WorkFolder(tmp_path / "work"))).run("assist")
 
 
 def test_the_package_for_a_workstation(pictures: Path, tmp_path: Path) -> None:
     from calibration.package import package
 
-    Teaching(wish(pictures), WorkFolder(tmp_path / "work")).run("check")
+    Teaching(Desk(wish(pictures), WorkFolder(tmp_path / "work"))).run("check")
     assert package(tmp_path / "work", tmp_path / "p.zip") == 98
     with zipfile.ZipFile(tmp_path / "p.zip") as file:
         assert file.testzip() is None

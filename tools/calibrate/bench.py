@@ -20,13 +20,16 @@ import cv2
 import numpy as np
 
 from calibration.bank import Bank, make_bank
+from calibration.desk import Desk
 from calibration.engines import engine_named
 from calibration.errors import CalibrationError
-from calibration.lesson import Teaching, Wish
+from calibration.lesson import Teaching
 from calibration.pictures import Picture, read_manifest, split_by_group
 from calibration.prove import interval
 from calibration.taps import Backbone, engine_bytes, open_backbone
 from calibration.teach import base_head, scores_of
+from calibration.teach_steps import head_of
+from calibration.wish import Wish
 from calibration.work import WorkFolder
 from engines.errors import EnginesError
 from engines.manifest import load_manifest, manifest_yaml
@@ -170,7 +173,7 @@ def _run(
     )  # fmt: skip
     keys = KeyRing(root / "keys")
     keys.create()
-    teaching = Teaching(wish, WorkFolder(root / "work"), say, EngineStore(root / "store", keys))
+    teaching = Teaching(Desk(wish, WorkFolder(root / "work"), say), EngineStore(root / "store", keys))
     teaching.prepare()  # the replay bank is made once per engine, not per lesson
     begun = time.monotonic()
     try:
@@ -222,10 +225,10 @@ def _exam_recall(teaching: Teaching, exam: Sequence[Picture], say: Any) -> tuple
     """Recall, right ones, and the share not called good, on parts that no step of the lesson has seen."""
     if not exam:
         return 0.0, 0, 0.0
-    backbone = teaching.backbones[0]
-    classes = (*backbone.manifest.classes, teaching.wish.name)
+    backbone = teaching.desk.backbones[0]
+    classes = (*backbone.manifest.classes, teaching.desk.wish.name)
     bank = make_bank(backbone, exam, classes, say)
-    found = scores_of(teaching.head(backbone), bank.taps, bank.logits).argmax(1)
+    found = scores_of(head_of(teaching.desk, backbone), bank.taps, bank.logits).argmax(1)
     right = found == len(classes) - 1
     good = found == classes.index(backbone.manifest.good_class)
     return float(right.mean()), int(right.sum()), float(1 - good.mean())
