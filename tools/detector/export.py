@@ -43,6 +43,8 @@ class Target:
     command: str
     parts: int
     seed: int
+    float_graph: Path
+    """Where the float32 graph stays, for ``edge engines report``."""
 
 
 def export(net: Detector, path: Path) -> None:
@@ -81,7 +83,7 @@ def twin_engine(
     best = best_of(net, validation.images)
     evidence = fit(best.scores, present(validation, net.spec.classes))
     with tempfile.TemporaryDirectory(dir=target.folder) as folder:
-        fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / f"{target.name}.onnx"
+        fp32, int8 = target.float_graph, Path(folder) / f"{target.name}.onnx"
         export(net, fp32)
         quantize_u8s8(
             fp32,

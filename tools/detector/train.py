@@ -62,7 +62,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--name", default="gate_detector")
     parser.add_argument("--out", type=Path, default=Path("engines/models"))
-    parser.add_argument("--work", type=Path, default=Path("/tmp/edge-detector"), help="checkpoint and sets")  # noqa: S108
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/detector"), help="checkpoint, sets, float32 graph"
+    )
     return parser
 
 
@@ -109,7 +111,14 @@ def _on_twin(options: Namespace) -> dict[str, object]:
         validation,
         parts(CALIBRATION, _CALIBRATION_PARTS),
         parts(TEST, options.test_parts),
-        export.Target(options.out, options.name, repeatable(_MODULE), options.parts, options.seed),
+        export.Target(
+            options.out,
+            options.name,
+            repeatable(_MODULE),
+            options.parts,
+            options.seed,
+            float_graph=options.work / f"{options.name}.fp32.onnx",
+        ),
     )
 
 
