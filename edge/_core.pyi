@@ -276,6 +276,7 @@ class LineStatus:
     plc_reconnects: int
     plc_write_p50_ns: int  # 0: unknown
     plc_write_p999_ns: int
+    plc_tail_doubts: int  # parts without time for the classifier because of plc_write_p999_ns
     speed_um_per_s: int
     speed_stamp_ns: int  # 0: never read
     frames_published: int

@@ -464,9 +464,20 @@ bool InspectionLoop::classifier_fits() {
   part_.classifier_needs_ns = latency_ns.value() + write_ns;
   part_.classifier_left_ns = part_.deadline_ns - now;
   const bool fits = part_.classifier_needs_ns <= part_.classifier_left_ns;
-  if (!fits && latency_ns.value(0.5) + write_ns <= part_.classifier_left_ns)
-    recipe_->classifier_doubt.raise(now);
+  if (!fits) doubt_tails(part_.classifier_left_ns, now);
   return settings_.ignore_deadlines || fits;
+}
+
+// Where what both usually take would have been enough: the one whose tail is too much, or both.
+void InspectionLoop::doubt_tails(int64_t left_ns, int64_t now) {
+  const SlidingQuantile& latency_ns = recipe_->classifier->latency_ns;
+  LineStatus& status = region_->status();
+  const int64_t usual_write_ns = plc_write_ns(status.plc_write_p50_ns);
+  if (latency_ns.value(0.5) + usual_write_ns > left_ns) return;
+  const bool engine = latency_ns.value() + usual_write_ns > left_ns;
+  const bool plc = latency_ns.value(0.5) + plc_write_ns(status.plc_write_p999_ns) > left_ns;
+  if (engine || !plc) recipe_->classifier_doubt.raise(now);
+  if (plc || !engine) status.plc_tail_doubts.fetch_add(1, std::memory_order_relaxed);
 }
 
 void InspectionLoop::settle(Verdict verdict, Reason reason, Route route, uint8_t class_id, float confidence) {

@@ -99,6 +99,7 @@ class InspectionLoop {
   void ask_classifier(const FrameHeader& frame, const uint8_t* pixels, const RoutingRow& row);
   bool look_again(Scores& scores);
   bool classifier_fits();
+  void doubt_tails(int64_t left_ns, int64_t now);
   void settle(Verdict verdict, Reason reason, Route route, uint8_t class_id, float confidence);
   void settle_defect(Route route, const Scores& scores);
   bool fuse(Pending& place);

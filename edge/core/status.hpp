@@ -22,6 +22,7 @@
   X(plc_reconnects)           \
   X(plc_write_p50_ns)         \
   X(plc_write_p999_ns)        \
+  X(plc_tail_doubts)          \
   X(speed_um_per_s)           \
   X(speed_stamp_ns)           \
   X(frames_published)         \

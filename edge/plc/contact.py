@@ -43,6 +43,7 @@ class Contact:
         self._told_error = ""
         self._writes_to_measure = MEASURED_WRITES
         self._measure_until_ns = 0
+        self._doubts_seen = status.plc_tail_doubts
         self.connections = 0
         """How often the PLC has begun to answer."""
 
@@ -104,9 +105,13 @@ class Contact:
         self._heartbeat.due_ns = now_ns()
 
     def publish_round_trip(self) -> None:
-        """For the loop, which plans with it."""
-        self._status.plc_write_p50_ns = self._writer.p50_ns
-        self._status.plc_write_p999_ns = self._writer.p999_ns
+        """For the loop, which plans with it, and says when it has reason to doubt it."""
+        trips, doubts = self._writer.round_trips, self._status.plc_tail_doubts
+        if doubts != self._doubts_seen:
+            self._doubts_seen = doubts
+            trips.doubt(now_ns())
+        self._status.plc_write_p50_ns = trips.p50_ns
+        self._status.plc_write_p999_ns = trips.p999_ns
 
     @property
     def _address(self) -> str:

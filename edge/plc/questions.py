@@ -62,7 +62,7 @@ class Questions:
             if now >= self._look_due_ns:
                 self._look_due_ns = now + LOOK_FOR_OTHERS_NS
                 self._round.append(self._look_for_others)
-        answer_ns = max(GAP_NS, 2 * self._asked.writer.p50_ns)
+        answer_ns = max(GAP_NS, 2 * self._asked.writer.round_trips.p50_ns)
         # A round that is a period late is no longer held back.
         awaited = self._asked.register.awaits_verdict and now < self._due_ns
         if self._round and now + answer_ns <= event_ns and not awaited:

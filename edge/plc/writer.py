@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from edge._core import PlcResult, Reason, SlidingQuantile, Verdict, VerdictEntry, now_ns
+from edge._core import PlcResult, Reason, Verdict, VerdictEntry, now_ns
 from edge.conveyor.speed import Belt
 from edge.conveyor.tracking import Part
 from edge.plc.link import Link, Reply
 from edge.plc.registers import U32_MASK, VERDICT, encode
+from edge.plc.round_trips import RoundTrips
 from edge.plc.settings import PlcSettings
 
 LATE_REJECT_NS = 5_000_000
@@ -81,33 +82,21 @@ class VerdictWriter:
         self._settings = settings
         self._belt = belt
         self._counts_per_mm = counts_per_mm
-        self._round_trips = SlidingQuantile(4000, 0.999)
-        self._usual_round_trips = SlidingQuantile(400, 0.5)
+        self.round_trips = RoundTrips()
         self._gated = settings.kind != "none"
         self._late_reject_ns = LATE_REJECT_NS * (VERDICT.words if settings.write_function == 6 else 1)
-
-    @property
-    def p999_ns(self) -> int:
-        """Round trip of a write that one in a thousand exceeds; 0 before the first."""
-        return self._round_trips.value()
-
-    @property
-    def p50_ns(self) -> int:
-        """Usual round trip of a write; 0 before the first."""
-        return self._usual_round_trips.value()
 
     def measured(self, reply: Reply) -> None:
         """Adds the round trip of an acknowledged write."""
         if reply.acked:
-            self._round_trips.add(reply.ack_ns - reply.sent_ns)
-            self._usual_round_trips.add(reply.ack_ns - reply.sent_ns)
+            self.round_trips.add(reply.ack_ns - reply.sent_ns, reply.ack_ns)
 
     def write(self, part: Part, decision: Decision) -> Outcome:
         """Bounded by the deadline, and for a reject by at least ``LATE_REJECT_NS``. Does not raise."""
         now = now_ns()
         deadline_ns = decision.deadline_ns
         if decision.verdict is Verdict.REJECT:
-            deadline_ns = max(deadline_ns, now + max(self._late_reject_ns, 2 * self.p50_ns))
+            deadline_ns = max(deadline_ns, now + max(self._late_reject_ns, 2 * self.round_trips.p50_ns))
         deadline_ns = min(deadline_ns, now + int(self._settings.timeout_ms * 1e6))
         words = encode(VERDICT, self._values(part, decision, now), self._settings.word_order)
         reply = self._link.write_registers(self._settings.verdict_base, words, deadline_ns)

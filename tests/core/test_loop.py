@@ -305,6 +305,19 @@ def test_a_classifier_that_was_held_up_once_is_asked_again_when_fresh_runs_are_f
         assert time.monotonic() < end, f"{runs} runs"
 
 
+def test_a_plc_whose_tail_alone_leaves_no_time_is_doubted(rig: Rig) -> None:
+    rig.settings.budget_cap_ns = 2_000_000_000
+    rig.gate_scores = [0, 0.6, 0.4, 0]
+    rig.start()
+    status = rig.region.status
+    status.plc_write_p50_ns, status.plc_write_p999_ns = 1_000_000, 3_000_000_000
+    assert outcome(rig.part(1))[:2] == (Verdict.REJECT, Reason.NO_TIME)
+    assert status.plc_tail_doubts == 1
+    status.plc_write_p50_ns = 3_000_000_000  # usually so slow: no reason for doubt
+    assert outcome(rig.part(2))[:2] == (Verdict.REJECT, Reason.NO_TIME)
+    assert status.plc_tail_doubts == 1
+
+
 def test_no_time_for_the_second_look_means_reject(rig: Rig) -> None:
     rig.settings.max_speed_um_per_s = 1_000_000
     rig.settings.budget_cap_ns = 500_000_000
