@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -617,6 +618,17 @@ class SlidingQuantile:
     def __init__(self, window: int, q: float) -> None: ...
     def add(self, value_ns: int) -> None: ...
     def value(self) -> int: ...
+
+class TailDoubt:
+    """While raised, ``RUNS`` fresh latencies are gathered; they then replace what was known, and it rests."""
+
+    RUNS: ClassVar[int]
+    REST_NS: ClassVar[int]
+    def __init__(self, window: int) -> None: ...
+    @property
+    def raised(self) -> bool: ...
+    def raise_(self, now_ns: int) -> None: ...
+    def ran(self, took_ns: int, now_ns: int, known: SlidingQuantile) -> None: ...
 
 # --- the loop --------------------------------------------------------------------------------------
 

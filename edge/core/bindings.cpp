@@ -6,6 +6,7 @@
 #include "error.hpp"
 #include "frame.hpp"
 #include "histogram.hpp"
+#include "tail_doubt.hpp"
 
 namespace py = pybind11;
 using namespace edge;
@@ -111,6 +112,13 @@ void bind_statistics(py::module_& m) {
       .def(py::init<size_t, double>(), py::arg("window"), py::arg("q"))
       .def("add", &SlidingQuantile::add, py::arg("value_ns"))
       .def("value", py::overload_cast<>(&SlidingQuantile::value, py::const_));
+  auto doubt = py::class_<TailDoubt>(m, "TailDoubt")
+                   .def(py::init<size_t>(), py::arg("window"))
+                   .def("raise_", &TailDoubt::raise, py::arg("now_ns"))
+                   .def_property_readonly("raised", &TailDoubt::raised)
+                   .def("ran", &TailDoubt::ran, py::arg("took_ns"), py::arg("now_ns"), py::arg("known"));
+  doubt.attr("RUNS") = TailDoubt::kRuns;
+  doubt.attr("REST_NS") = TailDoubt::kRest;
 }
 
 }  // namespace

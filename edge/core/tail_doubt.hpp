@@ -10,9 +10,11 @@ namespace edge {
 // An engine that is not asked, because of what it took when the machine was held up, cannot show that this
 // has passed: three bad runs of a warm-up would keep it from being asked as long as the line runs. It then
 // runs between parts, as often as makes a tail, and these runs replace what was known. A run that is held up
-// again costs time and never a pass: what is late is rejected.
+// again costs time and never a pass: what is late is rejected. A PLC's round trips are doubted alike.
 class TailDoubt {
  public:
+  explicit TailDoubt(size_t window = kLatencyRuns) : fresh_ns_(window, kLatencyQuantile) {}
+
   static constexpr int kRuns = 200;
   static constexpr int64_t kRest = 30'000'000'000;  // an engine that stays slow is not tried all the time
 
@@ -32,7 +34,7 @@ class TailDoubt {
   }
 
  private:
-  SlidingQuantile fresh_ns_{kLatencyRuns, kLatencyQuantile};
+  SlidingQuantile fresh_ns_;
   int runs_ = 0;
   bool raised_ = false;
   int64_t rests_until_ns_ = 0;

@@ -1,11 +1,13 @@
 """A tail that keeps parts from the classifier is doubted: fresh round trips replace it, and not too often."""
 
-from edge.plc.round_trips import DOUBT_TRIPS, REST_NS, RoundTrips
+from edge._core import TailDoubt
+from edge.plc.round_trips import RoundTrips
 from tests.plc.faulty_plc import FaultyPlc
 from tests.plc.line_rig import MS, rig, until
 from tests.plc.test_actuation import FIXED
 
 FAST, SLOW = MS // 10, 30 * MS
+DOUBT_TRIPS, REST_NS = TailDoubt.RUNS, TailDoubt.REST_NS
 
 
 def held_up() -> RoundTrips:
