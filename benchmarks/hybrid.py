@@ -9,7 +9,6 @@ often they are right.
 import argparse
 import json
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from edge._core import CalibrationHistogram
 from edge.config import engine_path, example_path, load_line
 from edge.inspection.engines import load_pair
 from engines.quantize import quantize_u8s8
-from tools.measure import open_session
+from tools.measure import in_turn_ms, open_session
 from tools.pruning.cut import batch_norms, cut
 from tools.pruning.importance import Worth
 from tools.training.export import export_onnx
@@ -47,17 +46,6 @@ def resnet50(size: tuple[int, int], share: float, folder: Path) -> Callable[[], 
     quantize_u8s8(fp32, int8, (picture[None] for picture in pictures), CalibrationHistogram)
     session = open_session(int8)
     return lambda: session.run(["scores"], {"image": pictures[:1]})
-
-
-def in_turn_ms(engines: Sequence[Callable[[], object]], runs: int) -> NDArray[np.float64]:
-    """runs × engines; a tenth is run before, unseen."""
-    times = np.empty((runs + runs // 10, len(engines)))
-    for row in times:
-        for column, run in enumerate(engines):
-            start = time.perf_counter_ns()
-            run()
-            row[column] = (time.perf_counter_ns() - start) / 1e6
-    return times[runs // 10 :]
 
 
 def looks_per_part(reports: Sequence[Path], speed_m_per_s: float) -> tuple[float, float]:

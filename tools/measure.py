@@ -1,7 +1,8 @@
 """How good and how fast an engine is, on rendered parts, in ONNX Runtime with one thread."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,11 +48,16 @@ def confusion(scores: Scores, labels: NDArray[np.int64], classes: int = len(CLAS
 def latencies_ms(paths: Sequence[Path], image: NDArray[np.float32], runs: int = 300) -> NDArray[np.float64]:
     """runs×paths, in alternation, so that a busy machine disturbs all alike; a tenth is run before, unseen."""
     sessions = [open_session(path) for path in paths]
-    times = np.empty((runs + runs // 10, len(sessions)))
+    return in_turn_ms([partial(session.run, ["scores"], {"image": image}) for session in sessions], runs)
+
+
+def in_turn_ms(calls: Sequence[Callable[[], object]], runs: int) -> NDArray[np.float64]:
+    """runs×calls, one after the other; a tenth is run before, unseen."""
+    times = np.empty((runs + runs // 10, len(calls)))
     for row in times:
-        for column, session in enumerate(sessions):
+        for column, call in enumerate(calls):
             start = time.perf_counter_ns()
-            session.run(["scores"], {"image": image})
+            call()
             row[column] = (time.perf_counter_ns() - start) / 1e6
     return times[runs // 10 :]
 

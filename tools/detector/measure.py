@@ -1,6 +1,5 @@
 """How good and fast a detector gate is, through ONNX Runtime and the native decoder, as on the line."""
 
-import time
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,6 +12,7 @@ from tools import measure as classes
 from tools.dataset import normalise
 from tools.detector.metrics import Picture, iou, mean_average_precision
 from tools.detector.sets import TWIN_BOX_CLASSES, BoxSet
+from tools.measure import in_turn_ms
 
 _EDGES_EV = (-2.01, -1.0, -0.5, 0.5, 1.0, 2.01)
 
@@ -88,13 +88,7 @@ def _without_part(picture: Picture) -> Picture:
     )
 
 
-def latencies_ms(manifests: list[EngineManifest], runs: int = 300) -> list[float]:
+def latencies_ms(manifests: list[EngineManifest], runs: int = 270) -> list[float]:
     """Medians of alternating runs, decoding included, so that a busy machine disturbs all alike."""
     engines = [load_cpu_engine(manifest, 1, box_scores) for manifest in manifests]
-    took = np.empty((runs, len(engines)))
-    for row in took:
-        for column, engine in enumerate(engines):
-            start = time.perf_counter_ns()
-            engine.run()
-            row[column] = (time.perf_counter_ns() - start) / 1e6
-    return [float(value) for value in np.median(took[runs // 10 :], 0)]
+    return [float(value) for value in np.median(in_turn_ms([engine.run for engine in engines], runs), 0)]

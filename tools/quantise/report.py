@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,11 +17,12 @@ from engines.judge import Drop, Measure
 from engines.parity import Parity, outputs
 from engines.precision import PrecisionPlan
 from engines.quantize import GRAPHS, Int8Graphs, int8_graphs
+from tools.measure import in_turn_ms
 from tools.quantise.calibrate import Calibrated, Exam, Tried, parity_of
 from tools.quantise.subject import Subject
 
 EV_EDGES = (-2.01, -1.0, -0.5, 0.5, 1.0, 2.01)
-_RUNS, _WARM_UP = 60, 6
+_RUNS = 60
 
 
 @dataclass(frozen=True)
@@ -141,10 +143,5 @@ def latencies_ms(models: Sequence[onnx.ModelProto], picture: NDArray[np.float32]
     sessions = [
         ort.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"]) for model in models
     ]
-    times = np.empty((_RUNS + _WARM_UP, len(sessions)))
-    for row in times:
-        for column, session in enumerate(sessions):
-            began = time.perf_counter_ns()
-            session.run(None, {session.get_inputs()[0].name: picture})
-            row[column] = (time.perf_counter_ns() - began) / 1e6
-    return [float(value) for value in np.median(times[_WARM_UP:], axis=0)]
+    calls = [partial(one.run, None, {one.get_inputs()[0].name: picture}) for one in sessions]
+    return [float(value) for value in np.median(in_turn_ms(calls, _RUNS), axis=0)]
