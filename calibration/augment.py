@@ -12,6 +12,7 @@ from engines.calibration_set import expose
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels."""
+WIDE_EV = 1.0
 FEW = 5
 """Below so many pictures defects are also laid onto good parts."""
 
@@ -51,6 +52,14 @@ COPIES: tuple[Callable[[Pixels, np.random.Generator], Pixels], ...] = (
 def altered(bgr: Pixels, copy: int, seed: int) -> Pixels:
     """Copy ``copy`` (0 … len(COPIES) − 1) of a colour picture; the same seed gives the same."""
     return COPIES[copy](bgr, np.random.default_rng([seed, copy]))
+
+
+def widely_exposed(bgr: Pixels, seed: int) -> Pixels:
+    """Mirrored or not, and exposed anywhere within ± ``WIDE_EV``: of what has no upright and is lit as it comes."""
+    rng = np.random.default_rng([seed, 91])
+    axis = int(rng.integers(-1, 3))
+    turned = bgr if axis == 2 else np.ascontiguousarray(cv2.flip(bgr, axis))
+    return expose(turned, float(rng.uniform(-WIDE_EV, WIDE_EV)), rng)
 
 
 def lay_onto(defective: Pixels, box: Box, good: Pixels, seed: int) -> Pixels | None:

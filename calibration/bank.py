@@ -100,12 +100,14 @@ def make_bank(
     pictures: Sequence[Picture],
     classes: Sequence[str],
     say: Progress = lambda phase, share: None,
+    *,
     alter: Callable[[Pixels, _core.PixelFormat, int], Pixels] | None = None,
+    read: Callable[[Picture], tuple[Pixels, _core.PixelFormat]] = read_frame,
 ) -> Bank:
     """Looks at every picture; ``split`` other than train is exam.
 
-    ``alter`` (pixels, format, index) may change a frame first, and gives BGR. Raises CalibrationError: no pictures, one
-    that cannot be read, a label that is none of ``classes``.
+    ``alter`` (pixels, format, index) may change a frame first, and gives BGR; ``read`` gets the frame of a picture that
+    is no file. Raises CalibrationError: no pictures, one that cannot be read, a label that is none of ``classes``.
     """
     strange = sorted({p.label for p in pictures} - set(classes))
     if strange or not pictures:
@@ -115,7 +117,7 @@ def make_bank(
     eye = Extractor(backbone)
     rows = []
     for index, picture in enumerate(pictures):
-        pixels, pixel_format = read_frame(picture)
+        pixels, pixel_format = read(picture)
         if alter is not None:
             pixels, pixel_format = alter(pixels, pixel_format, index), _core.PixelFormat.BGR8
         rows.append(look_at(eye, pixels, pixel_format))

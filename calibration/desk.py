@@ -91,7 +91,7 @@ class Desk:
         if copy < 0:
             bank = make_bank(backbone, pictures, classes, self.say)
         else:
-            bank = make_bank(backbone, pictures, classes, self.say, self._altering(pictures, copy))
+            bank = make_bank(backbone, pictures, classes, self.say, alter=self._altering(pictures, copy))
         try:
             bank.save(path)
         except OSError as error:

@@ -23,19 +23,16 @@ from calibration.discriminant import (
     softmax,
 )
 from calibration.errors import CalibrationError
+from calibration.scaling import Scale, principal
 from calibration.taps import Head
 
-CLIP = 8.0
 FOLDS = 4
-DIRECTIONS = 320
-"""Of the taps, by principal components: so many that little is lost, so few that minutes are seconds."""
 LOSS_ALLOWED = 0.003
 """Share of old parts that cross-validation may lose."""
 _KEEP_RIDGES = (1e-3, 1e-2, 3e-2)
 _PRICE = 100.0
 """A point of old parts beyond what is allowed is worth so many points of the new class."""
 _SHIFTS = np.arange(-8.0, 4.01, 0.25)
-_SPREAD_FLOOR = 1e-3
 Say = Callable[[str, float], None]
 
 
@@ -81,26 +78,6 @@ class Taught:
     """Rows of old good-looking labels that every fold takes for the new class: perhaps mislabelled."""
 
 
-@dataclass(frozen=True)
-class _Scale:
-    mean: Doubles
-    spread: Doubles
-    logit_mean: Doubles
-    logit_spread: float
-
-    @staticmethod
-    def of(lesson: Lesson) -> "_Scale":
-        old = lesson.labels < lesson.classes - 1
-        x, z = lesson.taps[old].astype(np.float64), lesson.logits[old].astype(np.float64)
-        return _Scale(x.mean(0), x.std(0) + _SPREAD_FLOOR, z.mean(0), max(float(z.std()), 1e-6))
-
-    def __call__(self, lesson: Lesson) -> Doubles:
-        """(n, taps + old classes): of even size, so that one shrinkage fits all."""
-        even = np.clip((lesson.taps - self.mean) / self.spread, -CLIP, CLIP)
-        z = (lesson.logits - self.logit_mean) / self.logit_spread
-        return np.hstack([even, z])
-
-
 def teach(lesson: Lesson, seed: int, say: Say = lambda phase, share: None) -> Taught:
     """Raises CalibrationError: fewer than two parts of the new class, or none of an old one."""
     counts = np.bincount(lesson.labels[lesson.original < 0], minlength=lesson.classes)
@@ -108,9 +85,10 @@ def teach(lesson: Lesson, seed: int, say: Say = lambda phase, share: None) -> Ta
         raise CalibrationError(
             f"{counts[-1]} parts of the new class and {counts[:-1].sum()} of the old ones: expected at least 2 and 1"
         )
-    scale = _Scale.of(lesson)
-    every = scale(lesson)
-    basis = _basis(every, lesson.taps.shape[1])
+    old = lesson.labels < lesson.classes - 1
+    scale = Scale.of(lesson.taps[old], lesson.logits[old])
+    every = scale(lesson.taps, lesson.logits)
+    basis = principal(every, lesson.taps.shape[1])
     x = every @ basis
     folds = fold_of(lesson, seed)
     ways = _ways(lesson)
@@ -135,18 +113,6 @@ def teach(lesson: Lesson, seed: int, say: Say = lambda phase, share: None) -> Ta
         best.loss,
         tuple(int(i) for i in np.flatnonzero(taken)),
     )
-
-
-def _basis(every: Doubles, taps: int) -> Doubles:
-    """(taps + old classes, fewer): principal directions of the taps; the old logits stay as they are."""
-    x = every[:, :taps] - every[:, :taps].mean(0)
-    _, vectors = np.linalg.eigh(x.T @ x)
-    kept = vectors[:, ::-1][:, :DIRECTIONS]
-    old = every.shape[1] - taps
-    basis = np.zeros((every.shape[1], kept.shape[1] + old))
-    basis[:taps, : kept.shape[1]] = kept
-    basis[taps:, kept.shape[1] :] = np.eye(old)
-    return basis
 
 
 def fold_of(lesson: Lesson, seed: int) -> Ints:
@@ -277,22 +243,14 @@ def _judge(logits: Doubles, lesson: Lesson, rows: NDArray[np.bool_]) -> _Judged:
     return best
 
 
-def _head(fitted: _Fitted, scale: _Scale, lesson: Lesson) -> Head:
-    """Folds the scaling of the logits into the weights; that of the taps has a clip and stays."""
+def _head(fitted: _Fitted, scale: Scale, lesson: Lesson) -> Head:
+    if not fitted.keeps:
+        return scale.head(fitted.linear)
     taps, old = lesson.taps.shape[1], lesson.logits.shape[1]
-    weights = fitted.linear.weights.copy()
-    bias = fitted.linear.bias - weights[:, taps:] @ (scale.logit_mean / scale.logit_spread)
-    weights[:, taps:] /= scale.logit_spread
-    if fitted.keeps:
-        kept = np.hstack([np.zeros((old, taps)), np.eye(old)])
-        weights, bias = np.vstack([kept, weights]), np.concatenate([np.zeros(old), bias])
-    return Head(
-        scale.mean.astype(np.float32),
-        scale.spread.astype(np.float32),
-        weights.astype(np.float32),
-        bias.astype(np.float32),
-        CLIP,
-    )
+    kept = np.hstack([np.zeros((old, taps)), np.eye(old)])
+    row = scale.unscaled(fitted.linear)
+    both = Linear(np.vstack([kept, row.weights]), np.concatenate([np.zeros(old), row.bias]))
+    return scale.head_of(both)
 
 
 def scores_of(head: Head, taps: NDArray[np.float32], logits: NDArray[np.float32]) -> Doubles:
@@ -300,19 +258,3 @@ def scores_of(head: Head, taps: NDArray[np.float32], logits: NDArray[np.float32]
     even = np.clip((taps - head.mean) / head.spread, -head.clip, head.clip)
     every = np.hstack([even, logits]).astype(np.float64)
     return softmax(every @ head.weights.T.astype(np.float64) + head.bias)
-
-
-def base_head(taps: NDArray[np.float32], logits: NDArray[np.float32], labels: Ints, classes: int) -> Head:
-    """A first head for ``classes`` on a backbone that was trained for something else: the discriminant, tempered."""
-    lesson = Lesson(taps, logits, labels, np.array([""] * len(labels)), np.full(len(labels), -1), classes + 1)
-    scale = _Scale.of(lesson)
-    x = scale(lesson)[:, : taps.shape[1]]
-    linear = refine(Moments.of(x, labels, classes).discriminant(SHRINKS[1]), x, labels, np.inf)
-    weights = np.hstack([linear.weights, np.zeros((classes, logits.shape[1]))])
-    return Head(
-        scale.mean.astype(np.float32),
-        scale.spread.astype(np.float32),
-        weights.astype(np.float32),
-        linear.bias.astype(np.float32),
-        CLIP,
-    )

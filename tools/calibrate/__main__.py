@@ -221,7 +221,7 @@ def main(argv: Sequence[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         return int(options.run(options))
-    except (CalibrationError, EdgeError, ManifestError, _core.CoreError) as error:
+    except (EdgeError, ManifestError, _core.CoreError) as error:
         print(f"edge calibrate: {error}", file=sys.stderr)
         return 2
 

@@ -134,7 +134,7 @@ def main(argv: Sequence[str]) -> int:
             timing=pair.timing(),
             boxes=pair.box_figures(),
         )
-    except (CalibrationError, EdgeError, ManifestError, _core.CoreError) as error:
+    except (EdgeError, ManifestError, _core.CoreError) as error:
         print(f"edge evaluate: {error}", file=sys.stderr)
         return 2
     show(result)
