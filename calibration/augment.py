@@ -12,7 +12,7 @@ from engines.calibration_set import expose
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels."""
-WIDE_EV = 1.0
+WIDE_EV = 1.5
 FEW = 5
 """Below so many pictures defects are also laid onto good parts."""
 

@@ -19,8 +19,8 @@ from calibration.taps import Backbone, Head
 from calibration.teach import FOLDS, Lesson, Way, fold_of
 from edge._core import PixelFormat
 
-COPIES = 8
-"""Altered copies of each picture, exposed anywhere within ±1 EV."""
+COPIES = 12
+"""Altered copies of each picture, exposed anywhere within ±1.5 EV."""
 _ALL, _LOGITS = "all features", "logits alone"
 Say = Callable[[str, float], None]
 Read = Callable[[Picture], tuple[Pixels, PixelFormat]]

@@ -48,6 +48,9 @@ def command_parser() -> ArgumentParser:
     parser.add_argument("--test-parts", type=int, default=4_000)
     parser.add_argument("--validation-parts", type=int, default=1_000)
     parser.add_argument("--look", choices=(PLAIN, METAL), default=DEFAULT_LOOK, help="of the twin's parts")
+    parser.add_argument(
+        "--severity-power", type=float, default=1.0, help="of the parts that heal, as in tools.train"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("runs/pruned"))
     parser.add_argument("--out", type=Path, help="install engine and manifest here, e.g. engines/models")
@@ -70,10 +73,13 @@ def run(options: Namespace) -> dict[str, Any]:
     )
     plan = Plan(options.share, options.rounds, recipe)
 
-    def parts(namespace: str, count: int) -> Labelled:
-        return twin_set(namespace, count, options.seed, base.size, options.cache, look=options.look)
+    def parts(namespace: str, count: int, power: float = 1.0) -> Labelled:
+        return twin_set(
+            namespace, count, options.seed, base.size, options.cache, look=options.look, severity_power=power
+        )
 
-    train, validation = parts(TRAIN, options.parts), parts(VALIDATION, options.validation_parts)
+    train = parts(TRAIN, options.parts, options.severity_power)
+    validation = parts(VALIDATION, options.validation_parts)
     with progress_bar() as progress:
         pruning = Pruning(plan, train, validation, bar(progress, "heal"))
         pruned, rounds = pruning.run(base, options.work)
