@@ -1,6 +1,8 @@
 """plan, calibrate and report on small pictures of our own, and on graphs that others would export."""
 
 import csv
+import datetime
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,10 +11,13 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import yaml
 from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner
 
 from edge.cli import app
+from engines.load import load_engine
+from engines.manifest import load_manifest
 from engines.precision import load_plan
 from engines.scales import Scales, parse_cache
 from tests.engines.small_net import save, small_net
@@ -118,6 +123,52 @@ def test_calibrate_makes_both_graphs_cache_and_scales_from_one_plan(
         str(golden),
     ]
     assert CliRunner().invoke(app, verify).exit_code == 0
+
+
+def test_with_a_manifest_the_calibrated_graph_is_an_engine(
+    model: Path, pictures: Path, tmp_path: Path
+) -> None:
+    given = {
+        "schema": 1, "name": "halves", "role": "classifier", "file": model.name,
+        "sha256": hashlib.sha256(model.read_bytes()).hexdigest(), "classes": ["left", "right"],
+        "good_class": "left", "empty_class": "left",
+        "input": {"width": 16, "height": 16, "channels": 3, "mean": [0, 0, 0], "std": [1, 1, 1], "resize": "area"},
+        "precision": {"scheme": "u8s8", "head": "float32"},
+        "trained": {"command": "by hand", "parts": 1, "seed": 1, "date": datetime.date(2026, 1, 1)},
+        "measured": {
+            "accuracy_fp32": 0.1, "accuracy_int8": 0.1, "escape_rate_at_argmax": 0.9, "latency_ms_fp32": 99.0,
+            "latency_ms_int8": 99.0, "parts": 1, "seed": 9,
+        },
+    }  # fmt: skip
+    manifest, out = model.with_suffix(".yaml"), tmp_path / "out"
+    manifest.write_text(yaml.safe_dump(given), encoding="utf-8")
+    main(
+        [
+            "calibrate",
+            str(model),
+            "--data",
+            str(pictures),
+            "--out",
+            str(out),
+            "--manifest",
+            str(manifest),
+            *SMALL,
+        ]
+    )
+    made = load_manifest(out / "u8s8.yaml")
+    assert made.model_path == out / "u8s8.onnx"
+    assert (made.name, made.classes) == ("halves", ("left", "right"))
+    assert made.measured.accuracy_fp32 > 0.9
+    assert made.measured.accuracy_int8 > 0.9
+    assert made.measured.escape_rate_at_argmax < 0.2
+    assert made.measured.parts == 24
+    assert made.measured.latency_ms_int8 < 99
+    frame = np.zeros((1, 3, 16, 16), np.float32)
+    frame[..., 8:] = 0.8
+    engine = load_engine(out / "u8s8.yaml")
+    engine.input[:] = frame
+    engine.run()
+    assert engine.scores.argmax() == 1
 
 
 def test_plan_lists_the_layers_and_can_be_calibrated_with(

@@ -5,6 +5,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from edge.errors import EdgeError
@@ -29,6 +30,7 @@ from tools.quantise.calibrate import (
     exam_of,
 )
 from tools.quantise.data import Say, Sets, all_of, manifest_sets, twin_sets
+from tools.quantise.engine import engine_manifest
 from tools.quantise.picture import draw_calibration, draw_plan, draw_report
 from tools.quantise.report import make_report
 from tools.quantise.subject import NORMALISATIONS, Subject, open_subject
@@ -152,12 +154,19 @@ def plan(options: Namespace, say: Say) -> None:
 
 
 def calibrate(options: Namespace, say: Say) -> None:
-    """Writes scales.json, calibration.cache, qdq.onnx, u8s8.onnx, plan.yaml, calibration.json, calibration.png."""
+    """Writes scales.json, calibration.cache, qdq.onnx, u8s8.onnx, plan.yaml, calibration.json, calibration.png.
+
+    With ``--manifest`` u8s8.yaml too.
+    """
     subject, data = _open(options)
     seen = _calibrated(subject, data, options, say)
-    chosen, tried = _method(subject, seen, options, _chooser(subject, data, options, say), say)
+    exam = cache(_chooser(subject, data, options, say))
+    chosen, tried = _method(subject, seen, options, exam, say)
     scales = seen.observed.scales(chosen.calibration)
     graphs = int8_graphs(subject.model, chosen, scales)
+    engine = subject.manifest and engine_manifest(
+        subject, subject.manifest, graphs.u8s8, exam(), file="u8s8.onnx", seed=options.seed
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     draw_calibration(
         seen.coverage, tried, options.out / "calibration.png", f"{options.model.name}, {data.name}"
@@ -180,6 +189,7 @@ def calibrate(options: Namespace, say: Say) -> None:
         "calibration.cache": cache_text(scales, _CACHE_VERSION),
         "qdq.onnx": graphs.qdq.SerializeToString(),
         "u8s8.onnx": graphs.u8s8.SerializeToString(),
+        **({"u8s8.yaml": engine} if engine else {}),
     }.items():
         write_whole(options.out / name, content)
     console.print(f"calibration set: {seen.coverage.table()}")
