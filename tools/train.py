@@ -17,19 +17,21 @@ from tools.command import repeatable, run_job
 from tools.dataset import CALIBRATION, TEST, TRAIN, VALIDATION, normalise
 from tools.training import export, pictures
 from tools.training.augment import Augmentation
-from tools.training.engine_weights import take_over
 from tools.training.fit import MEAN, STD, Fitted, Recipe, Report, Training
 from tools.training.guide import guided_places
 from tools.training.sets import Labelled, Size, known_classes, manifest_rows, read_split
+from tools.training.start import SHIPPED, starting_net
 from tools.training.twin_sets import twin_set
-from tools.training.weights import Trained, load_weights, save_weights
-from tools.training.zoo import NETWORKS, Network, build, network
+from tools.training.weights import Trained, save_weights
+from tools.training.zoo import NETWORKS, Network, network
 from tools.twin.parts import DEFAULT_LOOK, METAL, PLAIN
 
 _VALIDATION_PARTS, _CALIBRATION_PARTS = 1000, 300
 _FOREIGN_SIZE = (160, 160)
-_EXAMPLES = 256
-"""Pictures by which the batch norms of an engine's network are set."""
+_FOREIGN_LIGHT = Augmentation(usual_ev=0.5, extreme_share=0.5, extreme_ev=1.5, quarter_turns=True)
+"""Sets of pictures are rarely lit as evenly as a line."""
+_LEAST_STEPS = 1500
+"""Of a small set: so many epochs that a network learns."""
 ROLES = {"gate": "plain-small", "classifier": "plain"}
 """What is trained for a role when no ``--model`` is given."""
 
@@ -70,7 +72,8 @@ def command_parser() -> ArgumentParser:
     parser.add_argument(
         "--start-from",
         type=Path,
-        help="weights.pt of an earlier training of the same network, or its finished engine (.onnx)",
+        help="weights.pt of an earlier training of the same network, or its finished engine (.onnx); with other "
+        "classes its features alone. With --manifest and no --model: the shipped classifier",
     )
     parser.add_argument("--work", type=Path, help="checkpoints, weights, curves; default: runs/NAME")
     parser.add_argument("--out", type=Path, help="install engine and manifest here, e.g. engines/models")
@@ -98,7 +101,7 @@ def train_on_twin(options: Namespace) -> dict[str, object]:
 
     train = parts(TRAIN, options.parts, options.severity_power)
     validation = parts(VALIDATION, _VALIDATION_PARTS)
-    task = _Task(entry, size, train, validation, work, Augmentation())
+    task = _Task(entry, size, train, validation, work, Augmentation(), options.start_from, entry.epochs)
     trained, fitted = _train(task, options)
     test, calibration = parts(TEST, options.test_parts), parts(CALIBRATION, _CALIBRATION_PARTS)
     with tempfile.TemporaryDirectory(dir=work) as folder:
@@ -127,15 +130,20 @@ def export_and_examine(
 
 
 def train_on_manifest(options: Namespace) -> dict[str, object]:
-    """Trains on the split ``train`` and examines on ``val``; nothing is installed, the weights are yours."""
-    entry = network(options.model or "resnet50")
+    """Trains on the split ``train`` and examines on ``val``; nothing is installed, the weights are yours.
+
+    Without ``--model`` it begins with the features of the shipped classifier, which knows rendered parts only.
+    """
+    entry = network(options.model or ROLES["classifier"])
     size = options.size or _FOREIGN_SIZE
     rows = manifest_rows(options.manifest, options.prefix)
     classes = known_classes(rows)
     train, validation = (read_split(rows, split, classes, size) for split in ("train", "val"))
     work = options.work or Path("runs") / f"{options.prefix.strip('/') or options.manifest.stem}-{entry.name}"
-    plan = Augmentation(usual_ev=0.3, extreme_share=0.1, extreme_ev=1.0, quarter_turns=True)
-    trained, fitted = _train(_Task(entry, size, train, validation, work, plan), options)
+    start = options.start_from or (None if options.model else SHIPPED)
+    epochs = max(entry.epochs, _LEAST_STEPS * (options.batch or entry.batch) / len(train.labels))
+    task = _Task(entry, size, train, validation, work, _FOREIGN_LIGHT, start, epochs)
+    trained, fitted = _train(task, options)
     fp32 = work / "fp32.onnx"
     export.export_onnx(trained.net, fp32, size, normalise(validation.images[:16], MEAN, STD))
     return _report(work, trained, fitted, validation, export.score(fp32, validation.images))
@@ -149,26 +157,22 @@ class _Task:
     validation: Labelled
     work: Path
     augmentation: Augmentation
+    start_from: Path | None
+    epochs: float
 
 
 def _train(task: _Task, options: Namespace) -> tuple[Trained, Fitted]:
     entry = task.entry
     torch.manual_seed(options.seed)
-    net, earlier = build(entry, len(task.train.classes), task.size), 0.0
-    if options.start_from and options.start_from.suffix == ".onnx":
-        few = task.train.images[:: max(1, len(task.train.labels) // _EXAMPLES)][:_EXAMPLES]
-        examples = torch.from_numpy(normalise(np.ascontiguousarray(few), MEAN, STD))
-        take_over(net, options.start_from, examples, torch.nn.Sequential(net, torch.nn.Softmax(1)))
-    elif options.start_from:
-        start = load_weights(options.start_from)
-        net, earlier = start.net.to(memory_format=torch.channels_last), start.seconds
+    net, earlier = starting_net(entry, task.train, task.size, task.start_from)
     recipe = Recipe(
-        epochs=options.epochs or entry.epochs,
+        epochs=options.epochs or task.epochs,
         batch=options.batch or entry.batch,
         top_rate=options.rate or entry.top_rate,
         weight_decay=entry.weight_decay,
         seed=options.seed,
         small_share=options.small_share,
+        patience=max(Recipe.patience, round((options.epochs or task.epochs) / 3)),
         augmentation=task.augmentation,
     )
     guides = guided_places(net, entry.guides)

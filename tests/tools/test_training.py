@@ -18,9 +18,10 @@ from tools.dataset import normalise  # noqa: E402
 from tools.errors import TrainError  # noqa: E402
 from tools.training import export, fit  # noqa: E402
 from tools.training.augment import Augmentation, augment  # noqa: E402
-from tools.training.engine_weights import take_over  # noqa: E402
+from tools.training.engine_weights import layers_of, take_over  # noqa: E402
 from tools.training.fit import Recipe, Training, class_weights  # noqa: E402
 from tools.training.sets import Labelled, known_classes, manifest_rows, read_split  # noqa: E402
+from tools.training.start import SHIPPED, starting_net  # noqa: E402
 from tools.training.twin_sets import cells_of, twin_set  # noqa: E402
 from tools.training.weights import Trained, load_weights, save_weights  # noqa: E402
 from tools.training.zoo import NETWORKS, build, network  # noqa: E402
@@ -307,3 +308,31 @@ def test_an_engine_of_another_network_is_refused(tmp_path):
     with pytest.raises(TrainError, match="not an ONNX file"):
         (tmp_path / "x.onnx").write_bytes(b"\x00broken")
         take_over(net, tmp_path / "x.onnx", pictures, scored)
+
+
+def test_other_classes_begin_with_the_features_of_a_shipped_engine_and_a_new_head():
+    """Asked at another size than the engine's, as a set of foreign pictures is."""
+    data = bright_half(64, 1)
+    net, seconds = starting_net(network("plain"), data, SIZE, SHIPPED)
+    shipped = {layer.weight.tobytes() for layer in layers_of(SHIPPED)}
+    taken = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert taken
+    assert all(conv.weight.detach().numpy().tobytes() in shipped for conv in taken)
+    assert net.head.fc.out_features == len(data.classes)
+    assert seconds == 0
+
+
+def test_an_earlier_training_goes_on_whole_or_lends_its_features(tmp_path):
+    data = bright_half(64, 1)
+    first = build(network("plain-small"), 2, SIZE)
+    kept = tmp_path / "weights.pt"
+    save_weights(kept, Trained(first, "plain-small", SIZE, data.classes, 12.0, 0.5))
+    same, seconds = starting_net(network("plain-small"), data, SIZE, kept)
+    assert seconds == 12.0
+    torch.testing.assert_close(same.state_dict(), first.state_dict())
+    renamed = Labelled(data.images, data.labels, ("left", "elsewhere"))
+    other, _ = starting_net(network("plain-small"), renamed, SIZE, kept)
+    torch.testing.assert_close(other.features.state_dict(), first.features.state_dict())
+    assert not torch.equal(other.head.fc.weight, first.head.fc.weight)
+    with pytest.raises(TrainError, match="features of another network than 'plain'"):
+        starting_net(network("plain"), renamed, SIZE, kept)
