@@ -19,6 +19,8 @@ LEAST_RECALL = 0.5
 """Of the new class: below it nothing was learned that is worth a change."""
 MARGIN_POINTS = 0.5
 """What all old classes together, and each of them, may lose."""
+_SEEN_PARTS = 10
+"""So many parts the margin must be for cross-validation to keep within it."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,11 @@ def prove(
     new_cv: tuple[int, int],
     golden: NDArray[np.bool_],
     margin_points: float = MARGIN_POINTS,
+    replayed: int,
 ) -> Proof:
     """``exam``: rows that taught nothing, labels in ``classes``; ``new_cv``: (right, parts) by cross-validation, used
-    where the exam has no part of the new class; ``golden``: rows of the exam that may not fail."""
+    where the exam has no part of the new class; ``golden``: rows of the exam that may not fail; ``replayed``: old parts
+    that were learned with."""
     before = exam.logits.argmax(1) == exam.labels
     found = scores_of(head, exam.taps, exam.logits).argmax(1)
     after = found == exam.labels
@@ -112,7 +116,7 @@ def prove(
         right, parts = new_cv
     defective = exam.labels != good_id
     refused = [
-        *_worse(rows[:-1], drop, margin_points),
+        *_worse(rows[:-1], drop, margin_points, replayed),
         *_cannot_be_told(right, parts, classes[new]),
         *_golden_failures(golden & before, after, exam),
     ]
@@ -160,11 +164,17 @@ def _row(
     )
 
 
-def _worse(rows: Sequence[ClassRow], drop: Drop, margin: float) -> list[str]:
+def _worse(rows: Sequence[ClassRow], drop: Drop, margin: float, replayed: int) -> list[str]:
     said = []
     if drop.points > margin:
+        enough = math.ceil(_SEEN_PARTS * 100 / margin) if margin > 0 else replayed
+        more = (
+            f"; only {replayed} old parts were replayed, so cross-validation could hardly see it: list {enough} or more "
+            "in --data"
+        )
         said.append(
             f"the old classes lose {drop.points:.2f} points ({drop.low:.2f} to {drop.high:.2f}), allowed {margin:g}"
+            + (more if replayed < enough else "")
         )
     for row in rows:
         net = row.lost - row.won

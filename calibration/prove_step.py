@@ -42,6 +42,7 @@ def prove(desk: Desk) -> dict[str, Any]:
             new_cv=cv,
             golden=exams.golden_rows(exam),
             margin_points=desk.wish.margin_points,
+            replayed=meta.get("replayed", meta["lesson_rows"]),
         )
         trial = try_out(backbone, desk.work.root / f"candidate/{m.role}.onnx", exam, desk.say)
         proof = _with_trial(proof, trial, desk.wish.max_added_ms)

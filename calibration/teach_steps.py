@@ -72,6 +72,7 @@ def _keep(desk: Desk, backbone: Backbone, taught: Taught, lesson: Lesson, rows: 
         "old_loss": taught.old_loss,
         "parts": int(((lesson.labels == lesson.classes - 1) & (lesson.original < 0)).sum()),
         "lesson_rows": len(rows),
+        "replayed": int((lesson.labels < lesson.classes - 1).sum()),
         "doubtful": [str(rows.paths[i]) for i in taught.doubtful if lesson.labels[i] == good],
     }
     desk.work.write(f"head-{role}.json", json.dumps(meta, indent=1))
