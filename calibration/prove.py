@@ -169,8 +169,8 @@ def _worse(rows: Sequence[ClassRow], drop: Drop, margin: float, replayed: int) -
     if drop.points > margin:
         enough = math.ceil(_SEEN_PARTS * 100 / margin) if margin > 0 else replayed
         more = (
-            f"; only {replayed} old parts were replayed, so cross-validation could hardly see it: list {enough} or more "
-            "in --data"
+            f"; only {replayed} old parts were replayed, so cross-validation could hardly see it: list {enough} or "
+            "more in --data"
         )
         said.append(
             f"the old classes lose {drop.points:.2f} points ({drop.low:.2f} to {drop.high:.2f}), allowed {margin:g}"
