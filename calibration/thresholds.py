@@ -111,7 +111,7 @@ def learn(evidence: Evidence, wish: Wish) -> list[Thresholds]:
     path: list[Thresholds] = []
     strict = table.best(0, wish)
     for margin in _MARGINS:
-        gate, classifier = (probability(min(odds(t) + margin, 16.0)) for t in strict)
+        gate, classifier = (t if t == _NEVER else probability(min(odds(t) + margin, 16.0)) for t in strict)
         path.append(Thresholds(gate, defect, empty, classifier))
     for escapes in (0, *allowed):
         path.append(_thresholds(table.best(escapes, wish), defect, empty))
@@ -141,14 +141,19 @@ def _in_small_steps(path: Sequence[Thresholds]) -> list[Thresholds]:
     fine = [path[0]]
     for before, after in pairwise(path):
         pairs = ((before.gate_good, after.gate_good), (before.classifier_good, after.classifier_good))
-        if not any(_NEVER in pair for pair in pairs):
-            ways = [(odds(first), odds(last)) for first, last in pairs]
-            count = int(np.ceil(max(abs(last - first) for first, last in ways) / _STEP))
-            for share in np.linspace(0, 1, count + 1)[1:-1]:
-                gate, classifier = (probability(first + share * (last - first)) for first, last in ways)
+        moved = [pair for pair in pairs if pair[0] != pair[1]]  # of the gate alone one limit stays at "never"
+        if not any(_NEVER in pair for pair in moved):
+            far = max((abs(odds(last) - odds(first)) for first, last in moved), default=0.0)
+            for share in np.linspace(0, 1, max(1, int(np.ceil(far / _STEP))) + 1)[1:-1]:
+                gate, classifier = (_between(pair, float(share)) for pair in pairs)
                 fine.append(replace(after, gate_good=gate, classifier_good=classifier))
         fine.append(after)
     return fine
+
+
+def _between(pair: tuple[float, float], share: float) -> float:
+    first, last = pair
+    return first if first == last else probability(odds(first) + share * (odds(last) - odds(first)))
 
 
 def _thresholds(pair: tuple[float, float], defect: float, empty: float) -> Thresholds:

@@ -28,7 +28,7 @@ def load(tmp_path: Path, text: str) -> LineConfig:
     return load_line(path)
 
 
-@pytest.mark.parametrize("name", ["demo.yaml", "replay.yaml"])
+@pytest.mark.parametrize("name", ["demo.yaml", "replay.yaml", "resnet50.yaml"])
 def test_the_examples_are_good(name: str) -> None:
     assert load_line(example_path(name)).engines.gate.startswith("shipped:gate")
 
@@ -99,11 +99,20 @@ def test_what_decides_is_said_once_and_somewhere(tmp_path: Path) -> None:
         load(tmp_path, DEMO.replace("shipped:demo_detector", "mine.yaml"))
 
 
-@pytest.mark.parametrize(("recipe", "gate"), [("demo", "gate"), ("demo_detector", "gate_detector")])
-def test_a_shipped_recipe_is_certified_for_its_engines(tmp_path: Path, recipe: str, gate: str) -> None:
-    text = DEMO.replace("shipped:demo_detector", f"shipped:{recipe}").replace(
-        "shipped:gate_detector", f"shipped:{gate}"
-    )
+@pytest.mark.parametrize(
+    ("recipe", "gate", "classifier"),
+    [
+        ("demo", "gate", "classifier"),
+        ("demo_detector", "gate_detector", "classifier"),
+        ("demo_resnet50", "gate_detector", "classifier_resnet50"),
+    ],
+)
+def test_a_shipped_recipe_is_certified_for_its_engines(
+    tmp_path: Path, recipe: str, gate: str, classifier: str
+) -> None:
+    text = DEMO.replace("shipped:demo_detector", f"shipped:{recipe}")
+    text = text.replace("shipped:gate_detector", f"shipped:{gate}")
+    text = text.replace("shipped:classifier", f"shipped:{classifier}")
     config = load(tmp_path, text)
     engines = {
         role: load_manifest(engine_path(name)).sha256

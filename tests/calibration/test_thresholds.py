@@ -1,5 +1,7 @@
 """Learn then test: the claim holds as often as it says, and is refused where the data cannot carry it."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,20 @@ def test_a_sequence_begins_safe_and_the_certified_bound_recomputes() -> None:
     assert certified.upper == upper_bound(c.escapes, c.defective) <= 0.01
     assert p_value(c.escapes, c.defective, 0.01) <= 0.05
     assert c.overkills / c.good < 0.05
+
+
+@pytest.mark.parametrize("classifier", [True, False])
+def test_limits_fall_in_steps_so_small_that_a_test_does_not_fail_at_the_far_end_of_one(
+    classifier: bool,
+) -> None:
+    path = learn(evidence(8000, 1, classifier), Wish(escape_rate=0.01, overkill=0.0))
+    assert len(path) > 20
+    for before, after in pairwise(path):
+        for first, last in (
+            (before.gate_good, after.gate_good),
+            (before.classifier_good, after.classifier_good),
+        ):
+            assert first == last or abs(odds(first) - odds(last)) <= 0.26  # 0.25 and seven digits
 
 
 @pytest.mark.parametrize("classifier", [True, False])

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,14 +13,17 @@ import pytest
 import yaml
 
 from calibration.predictions import Predictions
+from calibration.thresholds import Wish
 from edge.check import explain as explain_line
-from edge.config import example_path, load_line
+from edge.config import engine_path, example_path, load_line
 from edge.errors import ConfigError
 from edge.inspection.recipe import Recipe
 from edge.inspection.settings import ExposureSettings
 from edge.yaml_file import load_yaml
 from engines.bounds import upper_bound
+from engines.manifest import load_manifest
 from tools.calibrate.__main__ import main as calibrate
+from tools.calibrate.table import TableMaker
 from tools.evaluate import asking
 from tools.evaluate.__main__ import main as evaluate
 
@@ -191,7 +195,7 @@ def test_the_certificate_recomputes_from_its_raw_counts(recipe: Path) -> None:
     for step in certificate.steps:
         assert step.escape_upper == pytest.approx(upper_bound(step.escapes, step.defective, level))
         assert step.escape_upper <= certificate.escape_rate
-    assert certificate.tests == len(certificate.steps)
+    assert certificate.tests == 2
 
 
 def test_the_certified_parts_give_the_certified_counts_again(folder: Path, recipe: Path) -> None:
@@ -206,6 +210,56 @@ def test_the_certified_parts_give_the_certified_counts_again(folder: Path, recip
     assert (row["escapes"], row["defective"]) == (step.escapes, step.defective)
     assert json.loads(report.read_text())["certificate"] == "holds"
     assert (folder / "r.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("classifier_p999_ms", "too_fast"), [(1.0, ()), (5.0, (1.8, 2.4, 3.0))])
+def test_each_speed_takes_the_way_that_rejects_fewer_good_parts(
+    folder: Path, recipe: Path, classifier_p999_ms: float, too_fast: tuple[float, ...]
+) -> None:
+    """Budgets of the demo: 15 ms up to 1.2 m/s, then 10, 7.5 and 6; gate and preparing take 1.5, a pass two looks."""
+    learning, parts = (
+        _timed(next((folder / "kept").glob(f"*{name}*.npz")), 0.8 * classifier_p999_ms)
+        for name in ("calibration", "certification")
+    )
+    line = load_line(example_path("demo.yaml"))
+    maker = TableMaker(
+        line=line,
+        manifest=load_manifest(engine_path(line.engines.gate)),
+        learning=learning,
+        wish=Wish(escape_rate=0.1),
+        view="mirrored",
+        timing=asking.LineTiming(1.0, 0.8 * classifier_p999_ms, 1.2, classifier_p999_ms, real_time=True),
+    )
+    speeds = (0.6, 1.2, 1.8, 2.4, 3.0)
+    both, alone = maker.certify(parts, speeds)
+    better = both if both.certified.counts.overkills <= alone.certified.counts.overkills else alone
+    assert set(alone.speeds) >= set(too_fast)
+    assert set(better.speeds) >= set(speeds) - set(too_fast)
+    assert sorted(both.speeds + alone.speeds) == list(speeds)
+
+
+def test_with_parts_for_one_sequence_only_the_classifier_is_tested(folder: Path, recipe: Path) -> None:
+    kept = _timed(next((folder / "kept").glob("*certification*.npz")), 1.0)
+    defective = np.flatnonzero(kept.class_id > 1)
+    few = kept.pick(np.isin(np.arange(len(kept)), defective[:32]) | (kept.class_id <= 1))
+    line = load_line(example_path("demo.yaml"))
+    maker = TableMaker(
+        line=line,
+        manifest=load_manifest(engine_path(line.engines.gate)),
+        learning=_timed(next((folder / "kept").glob("*calibration*.npz")), 1.0),
+        wish=Wish(escape_rate=0.1),  # 29 parts for one sequence, 36 for two
+        view="mirrored",
+        timing=asking.LineTiming(1.0, 1.0, 1.2, 1.2, real_time=True),
+    )
+    (way,) = maker.certify(few, (0.6, 1.2))
+    assert (way.name, way.speeds) == ("gate and classifier", (0.6, 1.2))
+    assert way.certified.upper == pytest.approx(upper_bound(0, 32))
+
+
+def _timed(path: Path, classifier_ms: float) -> Predictions:
+    kept = Predictions.load(path)
+    given = {"prepare_ms": 0.5, "gate_ms": 1.0, "classifier_ms": classifier_ms}
+    return replace(kept, **{name: np.full(len(kept), ms, np.float32) for name, ms in given.items()})
 
 
 def _cells(table: object) -> str:

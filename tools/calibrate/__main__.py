@@ -135,7 +135,7 @@ def _show(console: Console, recipe: Recipe, ways: Sequence[Way], wish: Wish) -> 
         counts = way.certified.counts
         table.add_row(
             way.name,
-            f"{way.speeds[0]:g} … {way.speeds[-1]:g}",
+            f"{way.speeds[0]:g} … {way.speeds[-1]:g}" if way.speeds else "none",
             f"{counts.escapes} of {counts.defective}",
             f"{100 * way.certified.upper:.4f} %",
             f"{100 * counts.overkills / max(1, counts.good):.2f} %",

@@ -26,11 +26,12 @@ from edge.inspection.settings import (
 from engines.bounds import trials_needed
 from engines.manifest import EngineManifest
 from tools.evaluate.asking import LineTiming
-from tools.evaluate.routed import PLC_WRITE_MS, budget_ms, guarded, route, speed_row
+from tools.evaluate.routed import guarded, route, speed_row
 
 METHOD = "learn then test: fixed-sequence testing, exact binomial p-values, level split between sequences"
 RETEST_FROM = 0.3
 """Calibrated probability of the good class from which a second look is worth its time; below, the part is rejected."""
+_BOTH, _ALONE = "gate and classifier", "gate alone"
 _FALLEN_BACK = 1.0
 """A threshold that no score reaches."""
 
@@ -68,11 +69,13 @@ def evidence_of(
 
 @dataclass(frozen=True)
 class Way:
-    """One way to decide, and the speeds at which the line decides so."""
+    """One way to decide that was tested, and the speeds at which the line decides so; perhaps none."""
 
     name: str
     speeds: tuple[float, ...]
     certified: Certified
+    tests: int
+    """Ways that were tested and share the level."""
 
 
 class TableMaker:
@@ -100,31 +103,48 @@ class TableMaker:
             }
         )
 
-    def ways(self, speeds: Sequence[float]) -> dict[str, tuple[float, ...]]:
-        """How the line decides at each speed: with the classifier wherever its p99.9 fits the budget."""
-        p = self._learning
-        needed = float(np.median(p.prepare_ms + p.gate_ms)) + self._timing.classifier_p999_ms + PLC_WRITE_MS
-        fits = {speed: budget_ms(self._line, speed) >= needed for speed in speeds}
-        ways = {
-            "gate and classifier": tuple(speed for speed in speeds if fits[speed]),
-            "gate alone": tuple(speed for speed in speeds if not fits[speed]),
-        }
-        return {name: own for name, own in ways.items() if own}
-
     def certify(self, parts: Predictions, speeds: Sequence[float]) -> list[Way]:
-        """Raises CalibrationError when the parts cannot carry the claim, or the engines do not keep it."""
-        ways = self.ways(speeds)
+        """Every way that was tested, with the speeds at which it rejects the fewest good ones of ``parts``.
+
+        That is with this machine's latencies: a part that there is no time for is rejected. Both ways hold together, so
+        one may be chosen afterwards. With parts too few for two, only the first is tested. Raises CalibrationError when
+        the parts cannot carry the claim, or the engines do not keep it.
+        """
+        wish = self._wish
         defective = int(truths(parts.class_id, self._manifest)["defect"].sum())
-        level = 1 - (1 - self._wish.confidence) / len(ways)
-        if defective < trials_needed(self._wish.escape_rate, level):
-            raise CalibrationError(refusal(defective, self._wish, len(ways)))
-        found = []
-        for name, own in ways.items():
-            with_classifier = self.classifier_fit if name == "gate and classifier" else None
-            evidence = evidence_of(self._learning, self._line, self._manifest, self.gate_fit, with_classifier)
-            path = learn(evidence, self._wish)
-            found.append(Way(name, own, test(path, lambda t: self._count(parts, t), self._wish, len(ways))))
-        return found
+        if defective < trials_needed(wish.escape_rate, wish.confidence):
+            raise CalibrationError(refusal(defective, wish, 1))
+        for_two = trials_needed(wish.escape_rate, 1 - (1 - wish.confidence) / 2)
+        names = (_BOTH, _ALONE) if defective >= for_two else (_BOTH,)
+        certified, failed = dict[str, Certified](), list[CalibrationError]()
+        for name in names:
+            try:
+                certified[name] = test(self._path(name), lambda t: self._count(parts, t), wish, len(names))
+            except CalibrationError as error:
+                failed.append(error)
+        if not certified:
+            raise failed[0]
+        overkills = {name: self._overkills(parts, way.thresholds, speeds) for name, way in certified.items()}
+        best = [min(certified, key=lambda name: overkills[name][index]) for index in range(len(speeds))]
+        return [
+            Way(
+                name,
+                tuple(s for s, chosen in zip(speeds, best, strict=True) if chosen == name),
+                way,
+                len(names),
+            )
+            for name, way in certified.items()
+        ]
+
+    def _overkills(self, parts: Predictions, thresholds: Thresholds, speeds: Sequence[float]) -> list[float]:
+        steps = tuple(self._step(thresholds, speed) for speed in speeds)
+        line = self._line.model_copy(update={"routing": steps})
+        return [speed_row(parts, line, self._manifest, s, self._timing).overkill_rate for s in speeds]
+
+    def _path(self, name: str) -> Sequence[Thresholds]:
+        with_classifier = self.classifier_fit if name == _BOTH else None
+        evidence = evidence_of(self._learning, self._line, self._manifest, self.gate_fit, with_classifier)
+        return learn(evidence, self._wish)
 
     def _count(self, p: Predictions, thresholds: Thresholds) -> Counts:
         """By the loop's own routing, with time enough: what is short of time is rejected, which never escapes."""
@@ -167,7 +187,7 @@ class TableMaker:
             escape_rate=self._wish.escape_rate,
             confidence=self._wish.confidence,
             method=METHOD,
-            tests=len(ways),
+            tests=ways[0].tests,
             thresholds_tried=sum(way.certified.tried for way in ways),
             data=CertificationData(
                 source=source,
@@ -179,7 +199,7 @@ class TableMaker:
             ),
             engines=engines,
             decides_sha256=decides_hash(told, line.scores, line.retest, line.rules),
-            steps=tuple(_certified_step(way) for way in ways),
+            steps=tuple(_certified_step(way) for way in ways if way.speeds),
         )
         return Recipe(
             scores=line.scores, retest=line.retest, rules=line.rules, routing=told, certificate=certificate
