@@ -34,7 +34,7 @@ def starting_net(
     if start_from is None:
         return fresh, 0.0
     if start_from.suffix == ".onnx":
-        known, seconds, classes = _of_engine(entry, start_from), 0.0, CLASSES
+        known, seconds, classes = _of_engine(entry, start_from), 0.0, tuple(CLASSES)
     else:
         start = load_weights(start_from)
         known, seconds, classes = start.net, start.seconds, start.classes
