@@ -183,14 +183,13 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """0: done. 2: cannot be done, with a message. 3: refused by the proof, or drifted."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of BLAS wait for each other on a busy line
-    from calibration.errors import CalibrationError
     from edge import _core
     from edge.errors import EdgeError
 
     options = _parser().parse_args(argv)
     try:
         return int(options.run(options))
-    except (CalibrationError, EdgeError, EnginesError, _core.CoreError) as error:
+    except (EdgeError, EnginesError, _core.CoreError) as error:
         print(f"edge calibrate: {error}", file=sys.stderr)
     except ModuleNotFoundError as error:
         print(

@@ -18,6 +18,8 @@ from edge import _core
 from engines.whole_file import write_whole
 
 Progress = Callable[[str, float], None]
+Read = Callable[[Picture], tuple[Pixels, _core.PixelFormat]]
+"""From a picture to its frame."""
 _HASH_SIDE = 16
 
 
@@ -102,7 +104,7 @@ def make_bank(
     say: Progress = lambda phase, share: None,
     *,
     alter: Callable[[Pixels, _core.PixelFormat, int], Pixels] | None = None,
-    read: Callable[[Picture], tuple[Pixels, _core.PixelFormat]] = read_frame,
+    read: Read = read_frame,
 ) -> Bank:
     """Looks at every picture; ``split`` other than train is exam.
 

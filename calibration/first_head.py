@@ -10,20 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.augment import widely_exposed
-from calibration.bank import Bank, joined, make_bank
+from calibration.bank import Read, joined, make_bank
 from calibration.discriminant import RIDGES, SHRINKS, Doubles, Linear, Moments, refine
 from calibration.errors import CalibrationError
 from calibration.pictures import Picture, Pixels, as_bgr, read_frame
 from calibration.scaling import Scale, principal
 from calibration.taps import Backbone, Head
-from calibration.teach import FOLDS, Lesson, Way, fold_of
+from calibration.teach import FOLDS, Lesson, Say, Way, fold_of
 from edge._core import PixelFormat
 
 COPIES = 12
-"""Altered copies of each picture, exposed anywhere within ±1.5 EV."""
+"""Altered copies of each picture (``widely_exposed``)."""
 _ALL, _LOGITS = "all features", "logits alone"
-Say = Callable[[str, float], None]
-Read = Callable[[Picture], tuple[Pixels, PixelFormat]]
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,8 @@ def examples(
 
         return alter
 
-    banks: list[Bank] = [make_bank(backbone, pictures, classes, say, read=read)]
-    for copy in range(copies):
-        banks.append(make_bank(backbone, pictures, classes, say, alter=altering(copy), read=read))
-    rows = joined(banks)
+    alterations = [None, *(altering(copy) for copy in range(copies))]
+    rows = joined([make_bank(backbone, pictures, classes, say, alter=a, read=read) for a in alterations])
     count = len(pictures)
     original = np.concatenate([np.full(count, -1), np.tile(np.arange(count), copies)]).astype(np.int64)
     return Lesson(rows.taps, rows.logits, rows.labels, rows.groups, original, len(classes))

@@ -65,6 +65,10 @@ class Wish:
     gate_overkill: float = 0.002
     """Good parts that the gate may reject alone."""
 
+    def level(self, tests: int) -> float:
+        """Confidence of each of ``tests`` sequences, so that all of them together have ``confidence`` (Bonferroni)."""
+        return 1 - (1 - self.confidence) / tests
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -167,7 +171,7 @@ def test(
 
     Raises CalibrationError with fewer defective parts than the claim needs, offering the level that they support.
     """
-    level = 1 - (1 - wish.confidence) / tests
+    level = wish.level(tests)
     needed = trials_needed(wish.escape_rate, level)
     best: Certified | None = None
     for tried, thresholds in enumerate(path, 1):
@@ -190,7 +194,7 @@ def test(
 
 def refusal(defective: int, wish: Wish, tests: int) -> str:
     """Why so few defective parts cannot carry the claim, and which one they could."""
-    level = 1 - (1 - wish.confidence) / tests
+    level = wish.level(tests)
     needed = trials_needed(wish.escape_rate, level)
     supported = upper_bound(0, defective, level)
     sequences = f" ({tests} ways to decide share it)" if tests > 1 else ""

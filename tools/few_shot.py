@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.bank import Bank, make_bank
+from calibration.bank import Bank, Read, make_bank
 from calibration.console import told
 from calibration.engines import engine_named
 from calibration.errors import CalibrationError
-from calibration.first_head import COPIES, Read, Say, examples, first_head
+from calibration.first_head import COPIES, examples, first_head
 from calibration.pictures import Picture, Pixels, read_frame, read_manifest, split_by_group
 from calibration.taps import Backbone, open_backbone
-from calibration.teach import scores_of
+from calibration.teach import Say, scores_of
 from edge._core import PixelFormat
 from engines.manifest import load_manifest
 from engines.whole_file import write_whole

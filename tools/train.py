@@ -101,7 +101,8 @@ def train_on_twin(options: Namespace) -> dict[str, object]:
 
     train = parts(TRAIN, options.parts, options.severity_power)
     validation = parts(VALIDATION, _VALIDATION_PARTS)
-    task = _Task(entry, size, train, validation, work, Augmentation(), options.start_from, entry.epochs)
+    epochs = options.epochs or entry.epochs
+    task = _Task(entry, size, train, validation, work, Augmentation(), options.start_from, epochs)
     trained, fitted = _train(task, options)
     test, calibration = parts(TEST, options.test_parts), parts(CALIBRATION, _CALIBRATION_PARTS)
     with tempfile.TemporaryDirectory(dir=work) as folder:
@@ -141,7 +142,8 @@ def train_on_manifest(options: Namespace) -> dict[str, object]:
     train, validation = (read_split(rows, split, classes, size) for split in ("train", "val"))
     work = options.work or Path("runs") / f"{options.prefix.strip('/') or options.manifest.stem}-{entry.name}"
     start = options.start_from or (None if options.model else SHIPPED)
-    epochs = max(entry.epochs, _LEAST_STEPS * (options.batch or entry.batch) / len(train.labels))
+    least = _LEAST_STEPS * (options.batch or entry.batch) / len(train.labels)
+    epochs = options.epochs or max(entry.epochs, least)
     task = _Task(entry, size, train, validation, work, _FOREIGN_LIGHT, start, epochs)
     trained, fitted = _train(task, options)
     fp32 = work / "fp32.onnx"
@@ -166,13 +168,13 @@ def _train(task: _Task, options: Namespace) -> tuple[Trained, Fitted]:
     torch.manual_seed(options.seed)
     net, earlier = starting_net(entry, task.train, task.size, task.start_from)
     recipe = Recipe(
-        epochs=options.epochs or task.epochs,
+        epochs=task.epochs,
         batch=options.batch or entry.batch,
         top_rate=options.rate or entry.top_rate,
         weight_decay=entry.weight_decay,
         seed=options.seed,
         small_share=options.small_share,
-        patience=max(Recipe.patience, round((options.epochs or task.epochs) / 3)),
+        patience=max(Recipe.patience, round(task.epochs / 3)),
         augmentation=task.augmentation,
     )
     guides = guided_places(net, entry.guides)

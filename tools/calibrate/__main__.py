@@ -77,7 +77,7 @@ def thresholds(options: argparse.Namespace) -> None:
     console.print(
         f"An escape rate of at most {100 * wish.escape_rate:g} % at {100 * wish.confidence:g} % confidence needs "
         f"{trials_needed(wish.escape_rate, wish.confidence)} defective parts without an escape for one way to decide, "
-        f"{trials_needed(wish.escape_rate, (1 + wish.confidence) / 2)} for two; more parts allow escapes among them."
+        f"{trials_needed(wish.escape_rate, wish.level(2))} for two; more parts allow escapes among them."
     )
     if options.manifest is None and options.parts < trials_needed(wish.escape_rate, wish.confidence):
         raise CalibrationError(refusal(options.parts, wish, 1))  # before an hour of rendering

@@ -114,7 +114,7 @@ class TableMaker:
         defective = int(truths(parts.class_id, self._manifest)["defect"].sum())
         if defective < trials_needed(wish.escape_rate, wish.confidence):
             raise CalibrationError(refusal(defective, wish, 1))
-        for_two = trials_needed(wish.escape_rate, 1 - (1 - wish.confidence) / 2)
+        for_two = trials_needed(wish.escape_rate, wish.level(2))
         names = (_BOTH, _ALONE) if defective >= for_two else (_BOTH,)
         certified, failed = dict[str, Certified](), list[CalibrationError]()
         for name in names:

@@ -93,12 +93,17 @@ def give_back(norm: nn.BatchNorm2d, bias: Tensor) -> None:
     handle = norm.register_forward_pre_hook(measure)
 
 
-def layers_of(path: Path) -> list[Layer]:
-    """In the graph's order, as float32. Raises TrainError: no ONNX, weights that are not constant."""
+def engine_model(path: Path) -> onnx.ModelProto:
+    """Raises TrainError: no ONNX."""
     try:
-        graph = onnx.load(path).graph
+        return onnx.load(path)
     except Exception as error:  # protobuf raises what it likes
         raise TrainError(f"{path}: not an ONNX file ({error}); expected an engine") from error
+
+
+def layers_of(path: Path) -> list[Layer]:
+    """In the graph's order, as float32. Raises TrainError: no ONNX, weights that are not constant."""
+    graph = engine_model(path).graph
     constants = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
     makers = {name: node for node in graph.node for name in node.output}
 

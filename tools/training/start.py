@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import onnx
 import torch
 from torch import nn
 
@@ -10,7 +9,7 @@ from edge.config import engine_path
 from engines.graph import input_shape
 from tools.dataset import TRAIN, normalise, render_set
 from tools.errors import TrainError
-from tools.training.engine_weights import take_over
+from tools.training.engine_weights import engine_model, take_over
 from tools.training.fit import MEAN, STD
 from tools.training.sets import Labelled, Size
 from tools.training.weights import load_weights
@@ -54,10 +53,7 @@ def starting_net(
 
 def _of_engine(entry: Network, graph: Path) -> nn.Module:
     """The engine's own network, at its own size."""
-    try:
-        model = onnx.load(graph)
-    except Exception as error:  # protobuf raises what it likes
-        raise TrainError(f"{graph}: not an ONNX file ({error}); expected an engine") from error
+    model = engine_model(graph)
     _, _, height, width = input_shape(model)
     outputs = model.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
     net = build(entry, outputs, (width, height))
