@@ -176,6 +176,7 @@ def _train(task: _Task, options: Namespace) -> tuple[Trained, Fitted]:
         small_share=options.small_share,
         patience=max(Recipe.patience, round(task.epochs / 3)),
         augmentation=task.augmentation,
+        bfloat16_on_cpu=entry.bfloat16_on_cpu,
     )
     guides = guided_places(net, entry.guides)
     training = Training(net, recipe, task.train, task.validation, task.work, name=entry.name, guides=guides)

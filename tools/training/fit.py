@@ -45,6 +45,7 @@ class Recipe:
     """Checks without a new best before the training stops; the best weights are kept."""
     checks_per_epoch: int = 1
     augmentation: Augmentation = field(default_factory=Augmentation)
+    bfloat16_on_cpu: bool = True
 
 
 Report = Callable[[int, int, float, float], None]
@@ -144,7 +145,7 @@ class Training:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         inputs, labels, cells = self._batch(step)
-        with mixed(self.device.type):
+        with mixed(self.device.type, self.recipe.bfloat16_on_cpu):
             logits = self.net(inputs)
         loss = functional.cross_entropy(
             logits.float(), labels, self._weights, label_smoothing=self.recipe.label_smoothing
@@ -193,10 +194,9 @@ class Training:
         return self.recipe.top_rate * max(0.002, 0.5 * (1 + math.cos(math.pi * gone)))
 
     def _check(self, progress: Progress, loss: float) -> None:
-        size = self._small_size(progress.step - 1)
-        accuracy = float(
-            (logits(self.net, self._validation, size).argmax(1) == self._validation.labels).mean()
-        )
+        size, bfloat16 = self._small_size(progress.step - 1), self.recipe.bfloat16_on_cpu
+        scores = logits(self.net, self._validation, size, bfloat16_on_cpu=bfloat16)
+        accuracy = float((scores.argmax(1) == self._validation.labels).mean())
         progress.history.append(
             {
                 "step": progress.step,
@@ -213,14 +213,20 @@ class Training:
 
 
 @torch.inference_mode()
-def logits(net: nn.Module, pictures: Labelled, size: tuple[int, int] | None = None) -> NDArray[np.float32]:
+def logits(
+    net: nn.Module,
+    pictures: Labelled,
+    size: tuple[int, int] | None = None,
+    *,
+    bfloat16_on_cpu: bool = True,
+) -> NDArray[np.float32]:
     """N×classes; ``size`` (height, width) shrinks the pictures first."""
     net.eval()
     device = next(net.parameters()).device
     parts = []
     for start in range(0, len(pictures.labels), _CHECK_BATCH):
         images = torch.from_numpy(np.ascontiguousarray(pictures.images[start : start + _CHECK_BATCH]))
-        with mixed(device.type):
+        with mixed(device.type, bfloat16_on_cpu):
             values = net(normalised(images, MEAN, STD, size).to(device))
         parts.append(values.float().cpu().numpy())
     return np.concatenate(parts)
