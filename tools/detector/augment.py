@@ -10,10 +10,16 @@ from tools.detector.assign import Truth
 
 
 def augment(
-    images: Tensor, truth: Truth, generator: torch.Generator, *, foreign: bool = False
+    images: Tensor,
+    truth: Truth,
+    generator: torch.Generator,
+    *,
+    foreign: bool = False,
+    window: tuple[int, int] | None = None,
 ) -> tuple[Tensor, Truth]:
     """Flips, a shift of up to 4 pixels, ±0.3 EV and a little white balance; ``foreign`` pictures are also turned
-    by quarters (square ones), scaled by 0.8–1.2 and moved."""
+    by quarters (square ones), scaled by 0.8–1.2 and moved. ``window`` (height, width): of a larger foreign picture,
+    as much is taken, from anywhere."""
     boxes = truth.boxes
     height, width = images.shape[-2:]
     if _coin(generator):
@@ -26,7 +32,7 @@ def augment(
         return _light(images.float(), generator), truth
     if height == width and _coin(generator):
         images, truth = images.transpose(2, 3), Truth(truth.boxes[..., [1, 0, 3, 2]], truth.classes)
-    images, truth = _zoom(images.float(), truth, generator)
+    images, truth = _zoom(images, truth, generator, window or (height, width))
     return _light(images, generator), truth
 
 
@@ -56,20 +62,24 @@ def _light(images: Tensor, generator: torch.Generator) -> Tensor:
     return (images * gain).clamp_(0, 255).round_()
 
 
-def _zoom(images: Tensor, truth: Truth, generator: torch.Generator) -> tuple[Tensor, Truth]:
+def _zoom(
+    images: Tensor, truth: Truth, generator: torch.Generator, window: tuple[int, int]
+) -> tuple[Tensor, Truth]:
     """Scale and shift per picture; boxes that leave more than half are dropped."""
-    count, _, height, width = images.shape
-    scale = torch.exp((torch.rand(count, generator=generator) * 2 - 1) * math.log(1.2))
-    move = (torch.rand(count, 2, generator=generator) * 2 - 1) * 0.1
-    # Output place p (in -1..1) shows input place (p - move) / scale.
+    count, channels, height, width = images.shape
+    full, half = torch.tensor([width, height]) / 2, torch.tensor([window[1], window[0]]) / 2
+    scale = torch.exp((torch.rand(count, 1, generator=generator) * 2 - 1) * math.log(1.2))
+    chance = torch.rand(count, 2, generator=generator) * 2 - 1
+    # The window's middle as seen from the picture's, in pixels of the picture.
+    middle = chance * torch.where(half < full, full - half / scale, 0.1 * full / scale)
     matrix = torch.zeros(count, 2, 3)
-    matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / scale
-    matrix[:, :, 2] = -move / scale[:, None]
-    grid = functional.affine_grid(matrix, list(images.shape), align_corners=False)
-    images = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
-    half = torch.tensor([width, height] * 2) / 2
-    moved = ((truth.boxes / half - 1) * scale[:, None, None] + move.repeat(1, 2)[:, None] + 1) * half
-    inside = torch.minimum(moved.clamp_min(0), 2 * half)
+    matrix[:, 0, 0], matrix[:, 1, 1] = (half / full / scale).unbind(1)
+    matrix[:, :, 2] = middle / full
+    grid = functional.affine_grid(matrix, [count, channels, *window], align_corners=False)
+    images = functional.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+    shift = (full + middle).repeat(1, 2)[:, None]
+    moved = (truth.boxes - shift) * scale[:, None] + half.repeat(2)
+    inside = torch.minimum(moved.clamp_min(0), 2 * half.repeat(2))
     kept = _area(inside) > 0.5 * _area(moved)
     return images, Truth(inside, torch.where(kept, truth.classes, truth.classes.new_full((), -1)))
 

@@ -54,7 +54,10 @@ def to_input(images: Tensor) -> Tensor:
 
 
 class Training:
-    """Network, guide, optimiser and average of the weights."""
+    """Network, guide, optimiser and average of the weights.
+
+    Foreign pictures may be larger than ``spec`` says: a window of that size is taken from each, anew in every epoch.
+    """
 
     def __init__(self, spec: NetSpec, recipe: Recipe, data: BoxSet, checkpoint: Path | None = None) -> None:
         torch.manual_seed(recipe.seed)
@@ -113,7 +116,8 @@ class Training:
 
     def _step(self, pick: NDArray[np.int64], generator: torch.Generator) -> Losses:
         images, truth = torch.from_numpy(self.data.images[pick]), self._truth(pick)
-        images, truth = augment(images, truth, generator, foreign=self.recipe.foreign)
+        window = (self.spec.height, self.spec.width)
+        images, truth = augment(images, truth, generator, foreign=self.recipe.foreign, window=window)
         with mixed("cpu"):
             features = self.net.backbone(to_input(images))
             raw, levels = self.net.from_features(features)

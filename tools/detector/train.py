@@ -3,6 +3,7 @@
 
 import json
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -40,6 +41,11 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--manifest", type=Path, help="CSV with path, split (train, val, test), boxes, group")
     parser.add_argument("--prefix", default="", help="only rows of the manifest whose path begins so")
     parser.add_argument("--size", type=_size, help="WIDTHxHEIGHT or one number; default 192x144, foreign 320")
+    parser.add_argument(
+        "--window",
+        type=_size,
+        help="with --manifest: learn from random windows of this size out of the picture of --size",
+    )
     parser.add_argument("--parts", type=int, default=12_000)
     parser.add_argument("--test-parts", type=int, default=10_000)
     parser.add_argument("--look", choices=(PLAIN, METAL), default=DEFAULT_LOOK, help="of the twin's parts")
@@ -148,9 +154,16 @@ def _on_manifest(options: Namespace) -> dict[str, object]:
         )
     strides = options.strides or (8, 16, 32, 64)
     spec = NetSpec(len(train.classes), size[0], size[1], options.backbone, options.channels, strides)
+    window = options.window or size
+    if window[0] > size[0] or window[1] > size[1]:
+        raise DetectorError(
+            f"--window {window[0]}x{window[1]}: expected no more than --size, {size[0]}x{size[1]}"
+        )
     guided = not _from_engine(options)
     recipe = Recipe(options.epochs, options.seed, options.batch, options.rate, foreign=True, guided=guided)
-    net = _trained(options, spec, recipe, train.boxes, None)
+    learns = replace(spec, width=window[0], height=window[1])
+    net = _trained(options, learns, recipe, train.boxes, None)
+    net.spec = spec
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"{options.name}.onnx"
     export.export(net, path)

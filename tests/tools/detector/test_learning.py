@@ -125,6 +125,24 @@ def test_boxes_move_with_their_pictures(is_foreign: bool) -> None:
             assert inside > 180 if class_id == 0 else inside < 60
 
 
+def test_windows_of_large_pictures_take_their_boxes_along() -> None:
+    data = squares(16)
+    whole = Truth(torch.from_numpy(data.boxes), torch.from_numpy(data.classes))
+    seen = 0
+    for seed in range(12):
+        chance = torch.Generator().manual_seed(seed)
+        images, moved = augment(torch.from_numpy(data.images), whole, chance, foreign=True, window=(32, 40))
+        assert images.shape[-2:] == (32, 40)
+        for image, box, class_id in zip(images, moved.boxes[:, 0], moved.classes[:, 0], strict=True):
+            x1, y1, x2, y2 = (round(v) for v in box.tolist())
+            if class_id < 0 or x1 <= 0 or y1 <= 0 or x2 >= 40 or y2 >= 32:
+                continue
+            seen += 1
+            inside = float(image[:, y1 + 2 : y2 - 2, x1 + 2 : x2 - 2].mean())
+            assert inside > 180 if class_id == 0 else inside < 60
+    assert seen > 20
+
+
 def test_it_learns_squares_and_its_export_says_the_same(tmp_path: Path) -> None:
     net = Training(SPEC, Recipe(epochs=12, batch=16, top_rate=4e-3), squares(192)).run()
     data = squares(48, seed=9)
