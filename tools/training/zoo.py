@@ -129,22 +129,35 @@ NETWORKS = {
             _torchvision_features("mobilenet_v3_small", 576),
             top_rate=3e-3,
             bfloat16_on_cpu=False,
+            guides=(("features.8", 48), ("features.12", 576)),
         ),
         Network(
             "mobilenet_v3_large",
             _torchvision_features("mobilenet_v3_large", 960),
             top_rate=3e-3,
             bfloat16_on_cpu=False,
+            guides=(("features.12", 112), ("features.16", 960)),
         ),
         Network(
             "efficientnet_b0",
             _torchvision_features("efficientnet_b0", 1280),
             top_rate=3e-3,
             bfloat16_on_cpu=False,
+            guides=(("features.5", 112), ("features.8", 1280)),
         ),
-        Network("convnext_tiny", _torchvision_features("convnext_tiny", 768), top_rate=5e-4),
-        Network("mobilevit_s", _timm("mobilevit_s", 640), top_rate=1.5e-3),
-        Network("vit_small", _timm("vit_small_patch16_224", 384), top_rate=5e-4),
+        Network(
+            "convnext_tiny",
+            _torchvision_features("convnext_tiny", 768),
+            top_rate=5e-4,
+            guides=(("features.5", 384), ("features.7", 768)),
+        ),
+        Network(
+            "mobilevit_s",
+            _timm("mobilevit_s", 640),
+            top_rate=1.5e-3,
+            guides=(("features.net.stages.3", 128), ("features", 640)),
+        ),
+        Network("vit_small", _timm("vit_small_patch16_224", 384), top_rate=5e-4, guides=(("features", 384),)),
     )
 }
 
