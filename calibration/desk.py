@@ -13,9 +13,9 @@ from calibration import augment as copies
 from calibration.bank import Bank, joined, make_bank
 from calibration.engines import engine_named
 from calibration.errors import CalibrationError
+from calibration.fits import Lesson
 from calibration.pictures import Picture, as_bgr
 from calibration.taps import Backbone, backbone_sha256, open_backbone
-from calibration.teach import Lesson
 from calibration.wish import Wish
 from calibration.work import WorkFolder, chained, mtime, stamp
 from edge._core import PixelFormat

@@ -13,10 +13,11 @@ from calibration.augment import widely_exposed
 from calibration.bank import Read, joined, make_bank
 from calibration.discriminant import RIDGES, SHRINKS, Doubles, Linear, Moments, refine
 from calibration.errors import CalibrationError
+from calibration.fits import Lesson, Way
 from calibration.pictures import Picture, Pixels, as_bgr, read_frame
 from calibration.scaling import Scale, principal
 from calibration.taps import Backbone, Head
-from calibration.teach import FOLDS, Lesson, Say, Way, fold_of
+from calibration.teach import FOLDS, Say, fold_of
 from edge._core import PixelFormat
 
 COPIES = 12

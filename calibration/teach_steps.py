@@ -10,9 +10,10 @@ from calibration import teach as teaching
 from calibration.bank import Bank
 from calibration.candidate import golden_bytes
 from calibration.desk import Desk
+from calibration.fits import Lesson
 from calibration.prove import golden_rows
 from calibration.taps import Backbone, Head, engine_bytes
-from calibration.teach import Lesson, Taught
+from calibration.teach import Taught
 
 
 def teach(desk: Desk) -> dict[str, Any]:

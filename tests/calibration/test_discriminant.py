@@ -5,7 +5,8 @@ import pytest
 
 from calibration.discriminant import Linear, Moments, minimise, refine, softmax
 from calibration.errors import CalibrationError
-from calibration.teach import Lesson, fold_of, scores_of, teach
+from calibration.fits import Lesson
+from calibration.teach import fold_of, scores_of, teach
 
 
 def lesson(new: int, seed: int = 1, shift: float = 4.0) -> Lesson:

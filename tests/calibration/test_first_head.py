@@ -9,7 +9,8 @@ import pytest
 
 from calibration.errors import CalibrationError
 from calibration.first_head import first_head
-from calibration.teach import Lesson, scores_of
+from calibration.fits import Lesson
+from calibration.teach import scores_of
 from tools import few_shot
 
 
