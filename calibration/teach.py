@@ -18,9 +18,9 @@ from calibration.scaling import Scale, principal
 from calibration.taps import Head
 
 FOLDS = 4
-LOSS_ALLOWED = 0.003
+LOSS_ALLOWED = 0.002
 """Share of old parts that cross-validation may lose."""
-CLASS_LOSS_ALLOWED = 0.004
+CLASS_LOSS_ALLOWED = 0.002
 """Share of each old class; one part may always be lost. Both are less than what the proof allows on other parts."""
 _PRICE = 100.0
 """A point of old parts beyond what is allowed is worth so many points of the new class."""
@@ -113,7 +113,7 @@ def _judge(logits: Doubles, lesson: Lesson, rows: NDArray[np.bool_]) -> _Judged:
     is_old = labels < lesson.classes - 1
     parts = np.bincount(labels[is_old], minlength=lesson.classes)
     before = np.bincount(labels[old.argmax(1) == labels], minlength=lesson.classes)
-    allowed = np.maximum(1, np.floor(CLASS_LOSS_ALLOWED * parts))
+    allowed = np.floor(CLASS_LOSS_ALLOWED * parts)
     best: _Judged | None = None
     for shift in _SHIFTS:
         moved = logits.copy()

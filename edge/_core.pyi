@@ -704,7 +704,10 @@ class BoxScores:
 def cuda_tables(
     preprocess: Preprocess, width: int, height: int, stride: int, pixel_format: PixelFormat
 ) -> bytes:
-    """What the kernel of edge/core/cuda_preprocess.cuh reads beside the frame. Raises CoreError like ``into``."""
+    """What the kernel of edge/core/cuda_preprocess.cuh reads beside the frame; ``stride`` 0: rows without padding.
+
+    Raises CoreError like ``into``, and for a flat field, which the kernel does not know.
+    """
 
 def cuda_preprocess_on_cpu(
     preprocess: Preprocess,
@@ -726,6 +729,27 @@ class CudaRing:
     def __init__(self, region: Region, *, context: int, library: str = "libcuda.so.1") -> None: ...
     def device_address(self, index: int) -> int:
         """Where the pixels of slot ``index`` lie for the GPU."""
+
+class CudaFramePath:
+    """From a frame in its slot to the scores: ``graph`` is a kernel and the inference behind it.
+
+    ``frame`` and ``stats``: uint64 (2,), mapped memory where the kernel finds its frame and leaves the brightness;
+    ``outputs``: pixels of the engine's input. Raises CoreError: the graph is not captured.
+    """
+
+    def __init__(
+        self,
+        *,
+        ring: CudaRing,
+        graph: CudaGraph,
+        frame: NDArray[np.uint64],
+        stats: NDArray[np.uint64],
+        outputs: int,
+    ) -> None: ...
+    def open(self, width: int, height: int, pixel_format: PixelFormat) -> None:
+        """The kernel's tables are those of such frames: the loop may launch it."""
+    def close(self) -> None:
+        """The loop prepares frames on the CPU again; waits for the launch under way."""
 
 class CudaGraph:
     """Work of a CUDA stream, captured once and launched by native code. ``context``, ``stream``: the driver's handles.
@@ -758,8 +782,10 @@ class EngineSlot:
         boxes: BoxScores | None = None,
         graph: CudaGraph | None = None,
         raw: NDArray[np.float32] | None = None,
+        frames: CudaFramePath | None = None,
     ) -> None:
-        """With a ``graph`` the loop launches that instead of ``run``, and decodes ``raw`` with ``boxes``."""
+        """With a ``graph`` the loop launches that instead of ``run``, and decodes ``raw`` with ``boxes``; with
+        ``frames`` it launches these instead of preprocess and ``graph``, for frames that they are open for."""
 
 class ScoreMap:
     """Platt scaling of one score; identity by default. Raises CoreError for a gain that is not positive."""
@@ -938,3 +964,6 @@ class InspectionLoop:
         """Ends the thread after the part in work."""
     @property
     def running(self) -> bool: ...
+    @property
+    def frame_shape(self) -> tuple[int, int, PixelFormat] | None:
+        """Width, height and format of the last frame that was fit to be judged."""

@@ -46,13 +46,31 @@ class GpuQueue(Protocol):
         """Puts one inference into the stream."""
 
 
+class FrameKernel(Protocol):
+    """The preprocess on the GPU, into an engine's input; the real one is ``engines.cuda.preprocess``."""
+
+    @property
+    def frame(self) -> NDArray[np.uint64]:
+        """Where it looks for its frame: device address, stride."""
+
+    @property
+    def counted(self) -> NDArray[np.uint64]:
+        """Where it leaves the brightness."""
+
+    def set_tables(self, tables: bytes) -> None:
+        """``edge._core.cuda_tables`` of the frames to come."""
+
+    def enqueue(self) -> None:
+        """Puts it into the engine's stream."""
+
+
 @dataclass(frozen=True)
 class LoadedEngine:
     """A loaded model with fixed buffers: fill ``input``, call ``run``, read ``scores``.
 
     ``input`` is float32 (1, channels, height, width), ``scores`` float32 (1, classes); both are bound once, so a run
     copies and allocates nothing in Python. With a ``decoder`` a run ends with the decoding. ``gpu``: the engine runs
-    on a GPU, and a native loop can capture it.
+    on a GPU, and a native loop can capture it; ``kernel`` makes the preprocess before it, of its source in CUDA C.
     """
 
     manifest: EngineManifest
@@ -61,4 +79,5 @@ class LoadedEngine:
     run: Callable[[], None]
     decoder: Decoder | None = None
     gpu: GpuQueue | None = None
+    kernel: Callable[[str], FrameKernel] | None = None
     _keep_alive: tuple[Any, ...] = field(default=(), repr=False)

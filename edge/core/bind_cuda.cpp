@@ -2,7 +2,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "cuda_frame_path.hpp"
 #include "cuda_graph.hpp"
+#include "cuda_preprocess.cuh"
 #include "cuda_preprocess.hpp"
 #include "cuda_ring.hpp"
 #include "error.hpp"
@@ -23,6 +25,7 @@ std::vector<uint8_t> checked_tables(const Preprocess& preprocess, const Geometry
 
 py::bytes tables(const Preprocess& preprocess, int64_t width, int64_t height, int64_t stride,
                  PixelFormat pixel_format) {
+  if (stride == 0) stride = width * bytes_per_pixel(pixel_format);
   const std::size_t bytes = static_cast<std::size_t>(stride) * static_cast<std::size_t>(height);
   const std::vector<uint8_t> made = checked_tables(preprocess, {width, height, stride, pixel_format}, bytes);
   return {reinterpret_cast<const char*>(made.data()), made.size()};
@@ -39,6 +42,18 @@ FrameStats on_cpu(const Preprocess& preprocess, const py::array_t<uint8_t, py::a
   return cuda_preprocess_on_cpu(made, pixels.data(), stride, out.mutable_data());
 }
 
+using Words = py::array_t<uint64_t, py::array::c_style>;
+
+std::shared_ptr<CudaFramePath> frame_path(std::shared_ptr<CudaRing> ring, std::shared_ptr<CudaGraph> graph,
+                                          Words frame, const Words& stats, int64_t outputs) {
+  if (frame.nbytes() != sizeof(EdgeFrame) || stats.nbytes() != sizeof(EdgeStats)) {
+    throw CoreError("a frame path needs two words for the frame and two for its brightness");
+  }
+  return std::make_shared<CudaFramePath>(std::move(ring), std::move(graph),
+                                         reinterpret_cast<EdgeFrame*>(frame.mutable_data()),
+                                         reinterpret_cast<const EdgeStats*>(stats.data()), outputs);
+}
+
 }  // namespace
 
 void bind_cuda(py::module_& m) {
@@ -51,7 +66,20 @@ void bind_cuda(py::module_& m) {
              return std::make_shared<CudaRing>(std::move(region), handle(context), library);
            }),
            py::arg("region"), py::kw_only(), py::arg("context"), py::arg("library") = "libcuda.so.1")
-      .def("device_address", &CudaRing::device_address, py::arg("index"));
+      .def("device_address", py::overload_cast<uint64_t>(&CudaRing::device_address, py::const_),
+           py::arg("index"));
+  py::class_<CudaFramePath, std::shared_ptr<CudaFramePath>>(m, "CudaFramePath")
+      .def(py::init(&frame_path), py::kw_only(), py::arg("ring"), py::arg("graph"), py::arg("frame"),
+           py::arg("stats"), py::arg("outputs"), py::keep_alive<1, 4>(), py::keep_alive<1, 5>())
+      .def(
+          "open",
+          [](CudaFramePath& path, int64_t width, int64_t height, PixelFormat format) {
+            path.door().open(shape_of({width, height, 0, format}));
+          },
+          py::arg("width"), py::arg("height"), py::arg("pixel_format"))
+      .def(
+          "close", [](CudaFramePath& path) { path.door().close(); },
+          py::call_guard<py::gil_scoped_release>());
   py::class_<CudaGraph, std::shared_ptr<CudaGraph>>(m, "CudaGraph")
       .def(py::init([](uintptr_t context, uintptr_t stream, int64_t timeout_ns, const std::string& library) {
              return std::make_shared<CudaGraph>(handle(context), handle(stream), timeout_ns, library);

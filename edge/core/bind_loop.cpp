@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "cuda_frame_path.hpp"
 #include "cuda_graph.hpp"
 #include "error.hpp"
 #include "loop.hpp"
@@ -21,14 +22,15 @@ struct EngineSlot {
   py::array_t<float, py::array::c_style> scores;
   py::function run;
   std::shared_ptr<BoxScores> boxes;
-  std::shared_ptr<CudaGraph> graph;  // instead of run
-  py::object raw;                    // what boxes decode after the graph
+  std::shared_ptr<CudaGraph> graph;       // instead of run
+  py::object raw;                         // what boxes decode after the graph
+  std::shared_ptr<CudaFramePath> frames;  // a second graph, from the frame on
 };
 
 std::shared_ptr<EngineSlot> make_slot(const Preprocess& preprocess, py::array input,
                                       py::array_t<float, py::array::c_style> output, py::function run,
                                       std::shared_ptr<BoxScores> boxes, std::shared_ptr<CudaGraph> graph,
-                                      py::object raw) {
+                                      py::object raw, std::shared_ptr<CudaFramePath> frames) {
   if (static_cast<size_t>(input.nbytes()) != preprocess.output_bytes() || !input.writeable() ||
       (input.flags() & py::array::c_style) == 0) {
     throw CoreError("engine input buffer: " + std::to_string(input.nbytes()) + " bytes found, " +
@@ -37,9 +39,10 @@ std::shared_ptr<EngineSlot> make_slot(const Preprocess& preprocess, py::array in
   if (graph && boxes && !py::isinstance<Floats>(raw)) {
     throw CoreError("engine slot: a graph with boxes needs the float32 output that they decode: give raw");
   }
+  if (frames && !graph) throw CoreError("engine slot: frames need the graph of the inference alone, too");
   return std::make_shared<EngineSlot>(EngineSlot{preprocess, std::move(input), std::move(output),
                                                  std::move(run), std::move(boxes), std::move(graph),
-                                                 std::move(raw)});
+                                                 std::move(raw), std::move(frames)});
 }
 
 Engine graph_engine(const std::shared_ptr<EngineSlot>& slot) {
@@ -54,6 +57,13 @@ Engine graph_engine(const std::shared_ptr<EngineSlot>& slot) {
                   return true;
                 }};
   engine.boxes = slot->boxes;
+  if (CudaFramePath* const frames = slot->frames.get(); frames != nullptr) {
+    engine.see = [frames, boxes, raw](const uint8_t* pixels, const Geometry& geometry, FrameStats& stats) {
+      const Seen seen = frames->run(pixels, geometry, stats);
+      if (seen == Seen::DONE && boxes != nullptr) boxes->decode(raw);
+      return seen;
+    };
+  }
   return engine;
 }
 
@@ -106,6 +116,11 @@ class PyLoop {
     loop_->stop();
   }
   bool running() const { return loop_->running(); }
+  py::object frame_shape() const {
+    const uint64_t shape = loop_->frame_shape();
+    if (shape == 0) return py::none();
+    return py::make_tuple(shape >> 36U, shape >> 8U & 0xFFFFFFFU, static_cast<PixelFormat>(shape & 0xFFU));
+  }
 
  private:
   static std::unique_ptr<Engine> second_engine(const std::shared_ptr<EngineSlot>& slot) {
@@ -122,7 +137,8 @@ void bind_loop(py::module_& m) {
   py::class_<EngineSlot, std::shared_ptr<EngineSlot>>(m, "EngineSlot")
       .def(py::init(&make_slot), py::kw_only(), py::arg("preprocess"), py::arg("input"), py::arg("output"),
            py::arg("run"), py::arg("boxes") = std::shared_ptr<BoxScores>(),
-           py::arg("graph") = std::shared_ptr<CudaGraph>(), py::arg("raw") = py::none());
+           py::arg("graph") = std::shared_ptr<CudaGraph>(), py::arg("raw") = py::none(),
+           py::arg("frames") = std::shared_ptr<CudaFramePath>());
 
   py::native_enum<Fusion>(m, "Fusion", "enum.IntEnum")
       .value("ANY_REJECT", Fusion::ANY_REJECT)
@@ -180,5 +196,6 @@ void bind_loop(py::module_& m) {
       .def("add_recipe", &PyLoop::add_recipe, py::arg("settings"), py::arg("gate"), py::arg("classifier"))
       .def("start", &PyLoop::start)
       .def("stop", &PyLoop::stop)
-      .def_property_readonly("running", &PyLoop::running);
+      .def_property_readonly("running", &PyLoop::running)
+      .def_property_readonly("frame_shape", &PyLoop::frame_shape);
 }

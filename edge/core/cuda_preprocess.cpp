@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cuda_preprocess.cuh"
+#include "error.hpp"
 
 namespace edge {
 namespace {
@@ -53,6 +54,7 @@ int append(std::vector<uint8_t>& tables, const std::vector<Item>& items) {
 
 std::vector<uint8_t> cuda_tables(const Preprocess& preprocess, const Geometry& geometry) {
   const PreprocessSettings& s = preprocess.settings();
+  if (s.flat_field) throw CoreError("the preprocess kernel of the GPU knows no flat field");
   const Roi roi = clip(s.roi, geometry);
   const Sampling sampling = sampling_for(s.area, roi.width, roi.height, s.out_width, s.out_height);
   Windows rows, columns;
@@ -84,6 +86,12 @@ std::vector<uint8_t> cuda_tables(const Preprocess& preprocess, const Geometry& g
   return tables;
 }
 
+FrameStats cuda_stats(const EdgeStats& counted, int64_t pixels) {
+  const auto count = static_cast<double>(pixels);
+  return {static_cast<float>(static_cast<double>(counted.sum) / 256.0 / count),
+          static_cast<float>(counted.dark / count), static_cast<float>(counted.bright / count)};
+}
+
 FrameStats cuda_preprocess_on_cpu(const std::vector<uint8_t>& tables, const uint8_t* pixels, int64_t stride,
                                   void* out) {
   const EdgePlan& plan = *edge_plan(tables.data());
@@ -100,9 +108,7 @@ FrameStats cuda_preprocess_on_cpu(const std::vector<uint8_t>& tables, const uint
       stats.bright += static_cast<unsigned>(edge_is_bright(level));
     }
   }
-  const double count = static_cast<double>(plan.out_width) * plan.out_height;
-  return {static_cast<float>(static_cast<double>(stats.sum) / 256.0 / count),
-          static_cast<float>(stats.dark / count), static_cast<float>(stats.bright / count)};
+  return cuda_stats(stats, int64_t{plan.out_width} * plan.out_height);
 }
 
 }  // namespace edge

@@ -25,8 +25,10 @@ CudaRing::~CudaRing() {
   driver_.mem_host_unregister(region_->pixels(0));
 }
 
-uint64_t CudaRing::device_address(uint64_t slot) const {
-  return first_ + static_cast<uint64_t>(region_->pixels(slot) - region_->pixels(0));
+uint64_t CudaRing::device_address(uint64_t slot) const { return device_address(region_->pixels(slot)); }
+
+uint64_t CudaRing::device_address(const uint8_t* pixels) const {
+  return first_ + static_cast<uint64_t>(pixels - region_->pixels(0));
 }
 
 }  // namespace edge

@@ -22,6 +22,8 @@ class CudaRing {
 
   // Where the pixels of a slot lie for the GPU.
   uint64_t device_address(uint64_t slot) const;
+  // The same of pixels in a slot.
+  uint64_t device_address(const uint8_t* pixels) const;
 
  private:
   const std::shared_ptr<Region> region_;

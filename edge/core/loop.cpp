@@ -292,26 +292,23 @@ void InspectionLoop::begin(const Pending& place, const FrameHeader& frame) {
 
 // Is there a frame to judge at all? When this returns true the gate has seen it and its scores are sound.
 bool InspectionLoop::look(const FrameHeader& frame, const uint8_t* pixels) {
-  Reason reason = unfit(frame);
-  if (reason == Reason::NONE) {
-    rehearsal_ = geometry_of(frame);
-    const FrameStats stats = recipe_->gate.preprocess.run(pixels, rehearsal_, recipe_->gate.input);
-    part_.brightness_mean = stats.mean;
-    part_.dark_share = stats.dark_share;
-    part_.bright_share = stats.bright_share;
-    tell_light(stats.mean);
-    if (recipe_->settings.min_sharpness > 0) {
-      part_.sharpness = sharpness(recipe_->gate.preprocess.settings(), recipe_->gate.input);
-    }
-    reason = badly_lit();
+  if (const Reason reason = unfit(frame); reason != Reason::NONE) return refuse(reason);
+  Engine& gate = recipe_->gate;
+  rehearsal_ = geometry_of(frame);
+  frame_shape_.store(shape_of(rehearsal_), std::memory_order_release);
+  FrameStats stats;
+  const Seen seen = see(gate, frame, pixels, stats, part_.gate_in_ns, part_.gate_out_ns, gate_scores_);
+  if (seen == Seen::NOT_MINE) stats = gate.preprocess.run(pixels, rehearsal_, gate.input);
+  if (seen != Seen::FAILED) {
+    note_light(stats);
+    if (const Reason reason = badly_lit(); reason != Reason::NONE) return refuse(reason);
   }
-  if (reason != Reason::NONE) {
-    settle(Verdict::REJECT, reason, Route::NONE, 0, 0);
-    return false;
+  bool sound = seen == Seen::DONE;
+  if (seen == Seen::NOT_MINE) {
+    offer_ahead(frame, pixels);
+    announce_verdict(gate);
+    sound = run_engine(gate, part_.gate_in_ns, part_.gate_out_ns, gate_scores_);
   }
-  offer_ahead(frame, pixels);
-  announce_verdict(recipe_->gate);
-  const bool sound = run_engine(recipe_->gate, part_.gate_in_ns, part_.gate_out_ns, gate_scores_);
   part_.gate_good = gate_scores_.good;
   part_.gate_defect = gate_scores_.defect;
   part_.gate_empty = gate_scores_.empty;
@@ -320,15 +317,27 @@ bool InspectionLoop::look(const FrameHeader& frame, const uint8_t* pixels) {
   part_.gate_raw_empty = gate_scores_.raw_empty;
   part_.gate_class_id = gate_scores_.best_class;
   if (!sound) settle(Verdict::REJECT, Reason::ENGINE, Route::GATE, gate_scores_.best_class, 0);
-  if (sound && recipe_->gate.boxes) note_boxes();
+  if (sound && gate.boxes) note_boxes();
   return sound;
 }
 
-// For auto-exposure, which lives with the camera. The sum is there before the count that tells of it.
-void InspectionLoop::tell_light(float mean) {
+// Not judged. Where gate and preprocess are one, its times are in the record, what it said is not.
+bool InspectionLoop::refuse(Reason reason) {
+  settle(Verdict::REJECT, reason, Route::NONE, 0, 0);
+  return false;
+}
+
+void InspectionLoop::note_light(const FrameStats& stats) {
+  part_.brightness_mean = stats.mean;
+  part_.dark_share = stats.dark_share;
+  part_.bright_share = stats.bright_share;
+  // For auto-exposure, which lives with the camera. The sum is there before the count that tells of it.
   LineStatus& status = region_->status();
-  status.light_sum_milli.fetch_add(static_cast<int64_t>(mean * 1000), std::memory_order_relaxed);
+  status.light_sum_milli.fetch_add(static_cast<int64_t>(stats.mean * 1000), std::memory_order_relaxed);
   status.light_frames.fetch_add(1, std::memory_order_release);
+  if (recipe_->settings.min_sharpness > 0) {
+    part_.sharpness = sharpness(recipe_->gate.preprocess.settings(), recipe_->gate.input);
+  }
 }
 
 // Where the worst defect is and how large, for records and rules; in shares of the part's box, if there is
@@ -395,12 +404,18 @@ void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pix
   if (!recipe_->classifier->preprocess.check(geometry, region_->slot_bytes()).empty()) {
     return settle(Verdict::REJECT, Reason::FRAME_CORRUPT, Route::CLASSIFIER, 0, 0);
   }
-  if (prepare_classifier(pixels, geometry) == Help::LATE) {
-    return settle(Verdict::REJECT, Reason::NO_TIME, Route::GATE, part_.gate_class_id, part_.gate_good);
-  }
-  announce_verdict(*recipe_->classifier);
+  Engine& classifier = *recipe_->classifier;
   Scores s;
-  bool sound = run_engine(*recipe_->classifier, part_.classifier_in_ns, part_.classifier_out_ns, s);
+  FrameStats stats;
+  const Seen seen = see(classifier, frame, pixels, stats, part_.classifier_in_ns, part_.classifier_out_ns, s);
+  bool sound = seen == Seen::DONE;
+  if (seen == Seen::NOT_MINE) {
+    if (prepare_classifier(pixels, geometry) == Help::LATE) {
+      return settle(Verdict::REJECT, Reason::NO_TIME, Route::GATE, part_.gate_class_id, part_.gate_good);
+    }
+    announce_verdict(classifier);
+    sound = run_engine(classifier, part_.classifier_in_ns, part_.classifier_out_ns, s);
+  }
   part_.looks = 1;
   part_.classifier_raw_good = s.raw_good;
   part_.classifier_raw_defect = s.raw_defect;
@@ -430,7 +445,7 @@ void InspectionLoop::ask_classifier(const FrameHeader& frame, const uint8_t* pix
 void InspectionLoop::offer_ahead(const FrameHeader& frame, const uint8_t* pixels) {
   const Geometry geometry = geometry_of(frame);
   Engine* const classifier = recipe_->classifier.get();
-  if (!ahead_ || classifier == nullptr) return;
+  if (!ahead_ || classifier == nullptr || classifier->see) return;
   if (!classifier->preprocess.check(geometry, region_->slot_bytes()).empty()) return;
   ahead_->offer({&classifier->preprocess, classifier->input, pixels, geometry});
 }
@@ -638,6 +653,23 @@ bool InspectionLoop::run_engine(Engine& engine, int64_t& in_ns, int64_t& out_ns,
   in_ns = now_ns();
   const bool ran = engine.run();
   out_ns = now_ns();
+  return take_scores(engine, ran, out_ns - in_ns, scores);
+}
+
+// The same from the frame on, where the engine can. What it counts as its time has the preprocess in it.
+Seen InspectionLoop::see(Engine& engine, const FrameHeader& frame, const uint8_t* pixels, FrameStats& stats,
+                         int64_t& in_ns, int64_t& out_ns, Scores& scores) {
+  if (!engine.see) return Seen::NOT_MINE;
+  announce_verdict(engine);
+  const int64_t began_ns = now_ns();
+  const Seen seen = engine.see(pixels, geometry_of(frame), stats);
+  if (seen == Seen::NOT_MINE) return seen;
+  in_ns = began_ns;
+  out_ns = now_ns();
+  return take_scores(engine, seen == Seen::DONE, out_ns - in_ns, scores) ? seen : Seen::FAILED;
+}
+
+bool InspectionLoop::take_scores(Engine& engine, bool ran, int64_t took_ns, Scores& scores) {
   scores = ran ? Scores::from(engine.scores, engine.classes, recipe_->settings.classes, engine.calibration)
                : Scores{};
   if (!scores.valid) {
@@ -646,7 +678,7 @@ bool InspectionLoop::run_engine(Engine& engine, int64_t& in_ns, int64_t& out_ns,
     return false;
   }
   engine.faults_in_a_row = 0;
-  engine.latency_ns.add(out_ns - in_ns);
+  engine.latency_ns.add(took_ns);
   return true;
 }
 
@@ -756,7 +788,7 @@ void InspectionLoop::rest(Doorbell& bell, uint32_t seen) {
 
 // The preprocess of the last frame's shape, for the caches' sake; the next frame overwrites what comes of it.
 void InspectionLoop::rehearse() {
-  if (rehearsal_.width > 0)
+  if (rehearsal_.width > 0 && !active_->gate.see)
     active_->gate.preprocess.run(rehearsal_pixels_.data(), rehearsal_, active_->gate.input);
 }
 

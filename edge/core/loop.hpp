@@ -61,6 +61,8 @@ class InspectionLoop {
   void start(std::function<void(const std::function<void()>&)> around = nullptr);
   void stop();
   bool running() const { return running_.load(std::memory_order_acquire); }
+  // shape_of the last frame that was fit to be judged; 0: none yet.
+  uint64_t frame_shape() const { return frame_shape_.load(std::memory_order_acquire); }
 
  private:
   static constexpr size_t kPending = 64;
@@ -90,7 +92,8 @@ class InspectionLoop {
   void judge(const Pending& place, const FrameHeader& frame, const uint8_t* pixels);
   void begin(const Pending& place, const FrameHeader& frame);
   bool look(const FrameHeader& frame, const uint8_t* pixels);
-  void tell_light(float mean);
+  bool refuse(Reason reason);
+  void note_light(const FrameStats& stats);
   void note_boxes();
   Reason unfit(const FrameHeader& frame) const;
   Reason badly_lit() const;
@@ -106,6 +109,9 @@ class InspectionLoop {
   void announce_verdict(const Engine& engine);
   void learn_verdict_delay();
   bool run_engine(Engine& engine, int64_t& in_ns, int64_t& out_ns, Scores& scores);
+  Seen see(Engine& engine, const FrameHeader& frame, const uint8_t* pixels, FrameStats& stats, int64_t& in_ns,
+           int64_t& out_ns, Scores& scores);
+  bool take_scores(Engine& engine, bool ran, int64_t took_ns, Scores& scores);
   void give_up(Pending& place);
   int64_t patience_ends_ns(const Pending& place) const;
   void commit();
@@ -142,6 +148,7 @@ class InspectionLoop {
   int64_t rehearsed_ns_ = 0;  // trigger of the part that was rehearsed for
   Geometry rehearsal_{};
   std::vector<uint8_t> rehearsal_pixels_;
+  std::atomic<uint64_t> frame_shape_{0};
 
   std::atomic<bool> stop_{false}, running_{false};
   std::thread thread_;

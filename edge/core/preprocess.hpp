@@ -23,6 +23,12 @@ struct Geometry {
   PixelFormat format;
 };
 
+// What a preprocess depends on: all but the stride. Never 0.
+inline uint64_t shape_of(const Geometry& g) {
+  return static_cast<uint64_t>(g.width) << 36U | static_cast<uint64_t>(g.height) << 8U |
+         static_cast<uint64_t>(g.format);
+}
+
 struct Roi {
   int x = 0;
   int y = 0;
@@ -57,6 +63,10 @@ struct FrameStats {
   float dark_share = 0.0F;    // at or below grey level 4
   float bright_share = 0.0F;  // at or above grey level 251
 };
+
+// What became of a frame where preprocess and inference are one. NOT_MINE: nothing, prepare the input
+// yourself.
+enum class Seen { DONE, FAILED, NOT_MINE };
 
 // One thread at a time: the work buffers belong to the object. A copy has its own.
 class Preprocess {

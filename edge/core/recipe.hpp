@@ -32,6 +32,9 @@ struct Engine {
   int faults_in_a_row = 0;
   ScoreCalibration calibration{};
   std::shared_ptr<const BoxScores> boxes{};  // of the last run; null: the engine is no detector
+  // On a GPU: preprocesses a frame in its slot, runs, fills `scores`. Null: the input is prepared by
+  // `preprocess`.
+  std::function<Seen(const uint8_t* pixels, const Geometry& geometry, FrameStats& stats)> see{};
 };
 
 // What belongs to the product rather than to the machine.

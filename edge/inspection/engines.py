@@ -1,20 +1,16 @@
 """Engines as the loop wants them: manifest, preprocess, buffers."""
 
-import logging
 from pathlib import Path
 
 from edge import _core
 from edge.camera.settings import Roi
 from edge.errors import EngineError
 from edge.inspection.boxes import box_scores
-from engines.errors import EnginesError, RunError
+from edge.inspection.gpu import GpuFrames, inference_graph
+from engines.errors import EnginesError
 from engines.load import load_engine
 from engines.loaded import LoadedEngine
 from engines.manifest import EngineManifest
-
-_log = logging.getLogger(__name__)
-_GRAPH_TIMEOUT_NS = 250_000_000
-"""Far beyond any budget: only a GPU that hangs takes longer."""
 
 
 def preprocess_of(
@@ -53,45 +49,20 @@ def load_pair(gate: Path, classifier: Path | None, threads: int) -> tuple[Loaded
 
 
 def slot_of(
-    engine: LoadedEngine, roi: Roi | None, flat_field: _core.FlatField | None = None
+    engine: LoadedEngine,
+    roi: Roi | None,
+    flat_field: _core.FlatField | None = None,
+    frames: GpuFrames | None = None,
 ) -> _core.EngineSlot:
-    """What the native loop calls: a CUDA graph where the engine can be captured, else its ``run``."""
+    """What the native loop calls: CUDA graphs where the engine can be captured, else its ``run``."""
+    preprocess, graph = preprocess_of(engine.manifest, roi, flat_field), inference_graph(engine)
     return _core.EngineSlot(
-        preprocess=preprocess_of(engine.manifest, roi, flat_field),
+        preprocess=preprocess,
         input=engine.input,
         output=engine.scores,
         run=engine.run,
         boxes=engine.decoder if isinstance(engine.decoder, _core.BoxScores) else None,
-        graph=captured(engine),
+        graph=graph,
         raw=engine.gpu.output if engine.gpu else None,
+        frames=frames.way(engine, preprocess) if frames and graph else None,
     )
-
-
-def gpu_ring(region: _core.Region, engine: LoadedEngine) -> _core.CudaRing | None:
-    """The frame ring, mapped for the engine's GPU; None: it runs on a CPU, or the driver refuses, which is logged."""
-    if engine.gpu is None:
-        return None
-    try:
-        return _core.CudaRing(region, context=engine.gpu.context)
-    except _core.CoreError as error:
-        _log.warning("the frame ring is not mapped for the GPU (%s); the line runs without", error)
-        return None
-
-
-def captured(engine: LoadedEngine) -> _core.CudaGraph | None:
-    """The engine's inference as a CUDA graph; None: it runs on a CPU, or cannot be captured, which is logged."""
-    queue = engine.gpu
-    if queue is None:
-        return None
-    graph = _core.CudaGraph(context=queue.context, stream=queue.stream, timeout_ns=_GRAPH_TIMEOUT_NS)
-    try:
-        engine.run()  # TensorRT makes up its mind about memory in its first run, which no capture may see
-        graph.begin_capture()
-        try:
-            queue.enqueue()
-        finally:
-            graph.end_capture()
-    except (_core.CoreError, RunError) as error:
-        _log.warning("%s: no CUDA graph (%s); it is launched from Python", engine.manifest.name, error)
-        return None
-    return graph

@@ -10,7 +10,8 @@ from pathlib import Path
 from edge import _core
 from edge.camera.flat_field import load_map
 from edge.errors import EdgeError
-from edge.inspection.engines import gpu_ring, load_pair, slot_of
+from edge.inspection.engines import load_pair, slot_of
+from edge.inspection.gpu import GpuFrames
 from edge.inspection.native import SECOND_VIEWS, class_roles, routing_row, score_calibration
 from edge.inspection.rules import native_rules
 from edge.inspection.settings import InspectionConfig, RecipeConfig
@@ -62,20 +63,20 @@ def fill_recipe(settings: _core.RecipeSettings, recipe: RecipeConfig, manifest: 
 
 def make_loop(
     region: _core.Region, records: _core.RecordRing, config: InspectionConfig
-) -> tuple[_core.InspectionLoop, _core.CudaRing | None]:
-    """The loop with every recipe that it may be asked for or have to go back to, loaded; the ring as its GPU sees it.
+) -> tuple[_core.InspectionLoop, GpuFrames]:
+    """The loop with every recipe that it may be asked for or have to go back to, loaded; the frames as a GPU sees them.
 
     Raises EngineError, ConfigError, CoreError.
     """
     flat_field = load_map(config.flat_field).native() if config.flat_field else None
+    frames = GpuFrames(region)
 
     def load(recipe: RecipeConfig) -> tuple[LoadedEngine, _core.EngineSlot, _core.EngineSlot | None]:
         first, second = load_pair(recipe.gate, recipe.classifier, config.threads)
-        slot = slot_of(second, recipe.roi, flat_field) if second else None
-        return first, slot_of(first, recipe.roi, flat_field), slot
+        slot = slot_of(second, recipe.roi, flat_field, frames) if second else None
+        return first, slot_of(first, recipe.roi, flat_field, frames), slot
 
     engine, gate, classifier = load(config)
-    ring = gpu_ring(region, engine)
     loop = _core.InspectionLoop(region, records, loop_settings(config, engine.manifest), gate, classifier)
     standing_by = [recipe.earlier for recipe in (config, *config.recipes) if recipe.earlier]
     for earlier, recipes in ((False, config.recipes), (True, standing_by)):
@@ -85,7 +86,7 @@ def make_loop(
             fill_recipe(settings, recipe, engine.manifest)
             settings.earlier = earlier
             loop.add_recipe(settings, gate, classifier)
-    return loop, ring
+    return loop, frames
 
 
 def inspect(region_path: str, records_path: str, config: InspectionConfig) -> None:
@@ -95,7 +96,7 @@ def inspect(region_path: str, records_path: str, config: InspectionConfig) -> No
         signal.signal(number, lambda *_: ended.set())
     region = _core.Region.attach(region_path)
     records = _core.RecordRing.attach(records_path)
-    loop, _ring = make_loop(region, records, config)
+    loop, frames = make_loop(region, records, config)
     # Nothing in this process makes cyclic garbage any more, and a collection would hold the GIL.
     gc.collect()
     gc.freeze()
@@ -108,6 +109,7 @@ def inspect(region_path: str, records_path: str, config: InspectionConfig) -> No
         state = _core.LoopState(region.status.loop_state)
         if notifier.follow(region.status.loop_beat_ns, ready=state in _WARM):
             notifier.say(f"loop {state.name.lower()}, {region.status.parts_decided} parts decided")
+        frames.follow(loop.frame_shape)
         ended.wait(_POLL_S)
     notifier.stopping()
     loop.stop()

@@ -53,7 +53,7 @@ class PinnedMemory:
     def __init__(self, ordinal: int = 0) -> None:
         self._cuda = primary_context(ordinal)
         self._stream = self._cuda.Stream()
-        self._uploaded: list[Any] = []
+        self._reserved: list[Any] = []
         self.context = int(_ONES[ordinal].handle)
         self._driver = ctypes.CDLL(LIBRARY)
         self._here = threading.local()
@@ -89,12 +89,22 @@ class PinnedMemory:
             ) from error
         return PinnedBuffer(host, int(host.base.get_device_pointer()))
 
-    def upload(self, content: bytes) -> int:
-        """A copy in device memory, for tables that only the GPU reads; it lives as long as this object."""
-        pointer = self._cuda.mem_alloc(len(content))
-        self._cuda.memcpy_htod(pointer, content)
-        self._uploaded.append(pointer)
+    def reserve(self, size: int) -> int:
+        """Device memory that only the GPU reads; it lives as long as this object. Raises RunError: out of memory."""
+        try:
+            pointer = self._cuda.mem_alloc(size)
+        except self._cuda.Error as error:
+            raise RunError(f"no {size} bytes on the GPU ({error}); stop what else uses it") from error
+        self._reserved.append(pointer)
         return int(pointer)
+
+    def write(self, address: int, content: bytes) -> None:
+        """Copies to what was reserved, and waits for it. Raises RunError."""
+        self.attach()
+        try:
+            self._cuda.memcpy_htod(address, content)
+        except self._cuda.Error as error:
+            raise RunError(f"{len(content)} bytes do not reach the GPU ({error}); see dmesg") from error
 
     def synchronize(self, timeout_s: float) -> bool:
         """Polls, because a blocking wait has no limit; False: still busy."""

@@ -1,9 +1,11 @@
 """A TensorRT engine behind the same face as one of ONNX Runtime."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from engines.errors import ManifestError
-from engines.loaded import LoadedEngine, MakeDecoder
+from engines.loaded import FrameKernel, LoadedEngine, MakeDecoder
 from engines.manifest import EngineManifest
 from engines.tensorrt.module import load_tensorrt
 from engines.tensorrt.runner import TensorRtEngine
@@ -16,12 +18,20 @@ def load_gpu_engine(
 
     Raises DeviceError, BuildError, RunError; ManifestError: its shapes are not the manifest's.
     """
-    trt, _device = load_tensorrt()
-    from engines.cuda.memory import PinnedMemory
+    trt, device = load_tensorrt()
+    from engines.cuda.memory import PinnedMemory, primary_context
+    from engines.cuda.preprocess import GpuPreprocess
 
     memory = PinnedMemory()
     engine = TensorRtEngine(trt, manifest.model_path.read_bytes(), memory, host_code=host_code)
-    return wrap(manifest, engine, decoder)
+    out = engine.bindings[0]
+
+    def kernel(source: str) -> FrameKernel:
+        return GpuPreprocess(
+            primary_context(), memory, source, device.sm, shape=out.shape, out=out.buffer.device
+        )
+
+    return replace(wrap(manifest, engine, decoder), kernel=kernel)
 
 
 def wrap(manifest: EngineManifest, engine: TensorRtEngine, decoder: MakeDecoder | None) -> LoadedEngine:

@@ -46,12 +46,15 @@ class Rig:
         self.read = 0
 
     def start(self, classifier: bool = True) -> None:
-        second = self._engine(lambda: self.next_second(), lambda: None) if classifier else None
-        first = self._engine(lambda: self.gate_scores, self._gate_runs)
+        first, second = self.engines(classifier)
         self.loop = _core.InspectionLoop(self.region, self.records, self.settings, first, second)
         self.loop.start()
         wait_for(lambda: self.region.status.loop_state in (_core.LoopState.READY, _core.LoopState.FAULT))
         self.looked_at = 0
+
+    def engines(self, classifier: bool) -> tuple[_core.EngineSlot, _core.EngineSlot | None]:
+        second = self._engine(lambda: self.next_second(), lambda: None) if classifier else None
+        return self._engine(lambda: self.gate_scores, self._gate_runs), second
 
     def _gate_runs(self) -> None:
         self.before_gate()

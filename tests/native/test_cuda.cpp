@@ -1,3 +1,5 @@
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "allocations.hpp"
@@ -5,6 +7,7 @@
 #include "cuda_graph.hpp"
 #include "cuda_preprocess.hpp"
 #include "error.hpp"
+#include "frame_door.hpp"
 
 using namespace edge;
 
@@ -30,6 +33,37 @@ TEST(a_bounded_wait_ends_when_the_time_is_over) {
 
 TEST(a_bounded_wait_ends_at_an_error) {
   CHECK(wait_bounded([] { return 700; }, now_ns() + kSecond) == Waited::FAILED);
+}
+
+// The thread sanitizer watches `tables`, which is not atomic.
+TEST(what_a_launch_reads_is_changed_only_behind_a_closed_door) {
+  FrameDoor door;
+  CHECK(!door.enter(7));
+  uint64_t tables = 7;
+  std::atomic<bool> over{false};
+  std::atomic<int> inside{0}, wrong{0};
+  door.open(7);
+  std::thread loop([&] {
+    for (uint64_t frame = 0; !over; ++frame) {
+      const uint64_t shape = 7 + frame % 2;
+      if (!door.enter(shape)) continue;
+      inside++;
+      if (tables != shape) wrong++;
+      door.leave();
+    }
+  });
+  for (int change = 0; change < 200; ++change) {
+    const int before = inside;
+    const int64_t end_ns = now_ns() + kSecond;
+    while (inside == before && now_ns() < end_ns) std::this_thread::yield();
+    door.close();
+    tables = tables == 7 ? 8 : 7;
+    door.open(tables);
+  }
+  over = true;
+  loop.join();
+  CHECK(wrong == 0);
+  CHECK(inside >= 200);
 }
 
 TEST(the_kernel_reads_only_the_frame) {

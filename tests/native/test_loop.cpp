@@ -64,13 +64,25 @@ LoopSettings patient_settings() {
   return s;
 }
 
-void judge_beside_the_others(LoopSettings settings) {
+// Prepares and judges in one call, as an engine on a GPU does.
+Engine seeing(Judge& judge) {
+  Engine e = judge.engine();
+  auto own = std::make_shared<Preprocess>(e.preprocess);
+  e.see = [own, input = e.input, run = e.run](const uint8_t* pixels, const Geometry& geometry,
+                                              FrameStats& stats) {
+    stats = own->run(pixels, geometry, input);
+    return run() ? Seen::DONE : Seen::FAILED;
+  };
+  return e;
+}
+
+void judge_beside_the_others(LoopSettings settings, bool see = false) {
   const LineFiles files("loop");
   auto region = Region::create(files.region(), 4, kSize * kSize);
   auto ring = RecordRing::create(files.ring(), 1024);
   Judge gate(0.3F), classifier(0.8F);
-  InspectionLoop loop(region, ring, std::move(settings), gate.engine(),
-                      std::make_unique<Engine>(classifier.engine()));
+  InspectionLoop loop(region, ring, std::move(settings), see ? seeing(gate) : gate.engine(),
+                      std::make_unique<Engine>(see ? seeing(classifier) : classifier.engine()));
   VerdictRing::Reader verdicts = region->header().verdicts.reader();
   loop.start();
   while (region->status().loop_state != static_cast<int64_t>(LoopState::READY)) std::this_thread::yield();
@@ -117,6 +129,12 @@ TEST(every_part_gets_its_verdict_with_the_classifiers_input_prepared_ahead) {
   LoopSettings settings = patient_settings();
   settings.anticipate = true;
   judge_beside_the_others(std::move(settings));
+}
+
+TEST(every_part_gets_its_verdict_from_engines_that_prepare_their_frames_themselves) {
+  LoopSettings settings = patient_settings();
+  settings.anticipate = true;
+  judge_beside_the_others(std::move(settings), true);
 }
 
 // The gate's run is called on the loop's thread: what that thread has allocated so far is seen there.

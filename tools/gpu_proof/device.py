@@ -69,9 +69,9 @@ def kernel(
     stride = FRAME[0] * FORMATS[pixel_format]
     tables = _core.cuda_tables(preprocess, *FRAME, stride, pixel_format)
     source = KERNEL.read_text()
-    return GpuPreprocess(
-        gpu.cuda, gpu.memory, source, gpu.device.sm, tables=tables, shape=preprocess.shape, out=out
-    )
+    made = GpuPreprocess(gpu.cuda, gpu.memory, source, gpu.device.sm, shape=preprocess.shape, out=out)
+    made.set_tables(tables)
+    return made
 
 
 def launches(gpu: Gpu) -> list[Figure]:

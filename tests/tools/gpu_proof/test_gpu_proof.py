@@ -6,8 +6,6 @@ does what they say.
 
 import ctypes
 import json
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +15,12 @@ import numpy as np
 import pytest
 
 from edge import _core
-from edge._core import PixelFormat
 from engines.cuda import preprocess as gpu_preprocess
 from engines.cuda.preprocess import read_stats
 from engines.parity import outputs
 from engines.tensorrt.driver import Device
 from tests.engines.small_net import save, small_net
+from tests.gpu_double import Cuda, Memory, driver_double
 from tools.gpu_proof import __main__ as proof
 from tools.gpu_proof import device as on_gpu
 from tools.gpu_proof.outcome import Figure, NotHereError, Step, percentiles_us, run_step
@@ -35,122 +33,9 @@ from scenes import make_builder_double, make_runner_double
 DEVICE = Device("a GPU of a test", "8.7", "1", "12.6", 8192, True)
 
 
-class Buffer:
-    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
-        self.host = np.zeros(shape, dtype)
-        self.device = self.host.ctypes.data
-
-
-class Memory:
-    """Ordinary memory; ``handle`` is what kernels must be given as their stream."""
-
-    context, stream, handle = 11, 7, object()
-
-    def __init__(self) -> None:
-        self.uploaded: list[np.ndarray] = []
-
-    def attach(self) -> None:
-        """Nothing to do."""
-
-    def allocate(self, shape: tuple[int, ...], dtype: Any) -> Buffer:
-        return Buffer(shape, dtype)
-
-    def upload(self, content: bytes) -> int:
-        self.uploaded.append(np.frombuffer(content, np.uint8).copy())
-        return int(self.uploaded[-1].ctypes.data)
-
-    def synchronize(self, timeout_s: float) -> bool:
-        return True
-
-
-class Cuda:
-    """``pycuda.driver``: a kernel runs when it is called and, if it was captured, at every launch."""
-
-    def __init__(self, library: Path) -> None:
-        self._captured: list[Callable[[], object]] | None = None
-        self._graph: list[Callable[[], object]] = []
-        self.fails = False
-        driver = ctypes.CDLL(str(library))
-        self._callbacks = [ctypes.CFUNCTYPE(None)(self._begin), ctypes.CFUNCTYPE(None)(self._end)]
-        self._callbacks.append(ctypes.CFUNCTYPE(ctypes.c_int)(self._launch))
-        for name, callback in zip(("on_begin", "on_end", "on_launch"), self._callbacks, strict=True):
-            ctypes.c_void_p.in_dll(driver, name).value = ctypes.cast(callback, ctypes.c_void_p).value
-
-    def _begin(self) -> None:
-        self._captured = []
-
-    def _end(self) -> None:
-        assert self._captured is not None
-        self._graph, self._captured = self._captured, None
-
-    def _launch(self) -> int:
-        for kernel in self._graph:
-            kernel()
-        return 999 if self.fails else 0
-
-    def module_from_buffer(self, ptx: bytes) -> "Cuda":
-        assert ptx == b"ptx for 8.7"
-        return self
-
-    def get_function(self, name: str) -> Callable[..., None]:
-        kernels = {"edge_reset": self._reset, "edge_preprocess": self._preprocess}
-
-        def call(*arguments: np.uint64, block: Any, grid: Any, stream: Any) -> None:
-            assert stream is Memory.handle
-            assert all(isinstance(argument, np.uint64) for argument in arguments)
-            addresses = [int(argument) for argument in arguments]
-            if name == "edge_preprocess":
-                width, height = (ctypes.c_int * 2).from_address(addresses[0])
-                assert (width, height) <= (grid[0] * block[0], grid[1] * block[1])
-            if self._captured is not None:
-                self._captured.append(lambda: kernels[name](*addresses))
-            else:
-                kernels[name](*addresses)
-
-        return call
-
-    def recording(self, execute: Callable[..., bool]) -> Callable[..., bool]:
-        """TensorRT's inference in the same stream."""
-
-        def call(*arguments: Any) -> bool:
-            if self._captured is None:
-                return execute(*arguments)
-            self._captured.append(lambda: execute(*arguments))
-            return True
-
-        return call
-
-    @staticmethod
-    def _reset(stats: int) -> None:
-        ctypes.memset(stats, 0, 16)
-
-    @staticmethod
-    def _preprocess(tables: int, frame: int, out: int, stats: int) -> None:
-        width, height, channels, mosaic, samples = (ctypes.c_int * 5).from_address(tables)
-        pixels, stride = (ctypes.c_uint64 * 2).from_address(frame)
-        if not pixels:
-            return
-        kinds = {(1, 1): PixelFormat.BAYER_RG8, (0, 1): PixelFormat.MONO8, (0, 3): PixelFormat.BGR8}
-        shown = np.ctypeslib.as_array((ctypes.c_uint8 * (stride * FRAME[1])).from_address(pixels))
-        made = np.ctypeslib.as_array((ctypes.c_float * (width * height * channels)).from_address(out))
-        picture = made.reshape(1, channels, height, width)
-        place = (*FRAME, stride, kinds[mosaic, samples])
-        said = _core.cuda_preprocess_on_cpu(
-            _core.Preprocess(out_width=width, out_height=height), shown, *place, picture
-        )
-        (ctypes.c_uint64 * 2).from_address(stats)[0] = round(said.mean * 256 * width * height)
-
-
 @pytest.fixture(name="library", scope="module")
-def _library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("gcc") is None:
-        pytest.skip("no gcc to make the driver's double")
-    library, source = (
-        tmp_path_factory.mktemp("driver") / "libfake.so",
-        Path(__file__).parent / "fake_driver.c",
-    )
-    subprocess.run(["gcc", "-shared", "-fPIC", "-Wall", "-Werror", source, "-o", library], check=True)
-    return library
+def _library() -> Path:
+    return driver_double()
 
 
 @pytest.fixture(name="gpu")
@@ -158,7 +43,7 @@ def _gpu(library: Path, monkeypatch: pytest.MonkeyPatch) -> on_gpu.Gpu:
     for name in ("_LAUNCHES", "_RUNS", "_WARM_UP"):
         monkeypatch.setattr(on_gpu, name, 3)
     monkeypatch.setattr(gpu_preprocess, "compile_ptx", lambda _source, _name, sm: f"ptx for {sm}".encode())
-    return on_gpu.Gpu(DEVICE, Cuda(library), Memory(), str(library))
+    return on_gpu.Gpu(DEVICE, Cuda(library, FRAME), Memory(), str(library))
 
 
 def values(figures: Any) -> dict[str, Figure]:
@@ -187,8 +72,8 @@ def test_a_kernel_that_does_nothing_is_seen(gpu: on_gpu.Gpu, monkeypatch: pytest
 
 def test_the_kernel_reads_frames_in_the_slots_of_the_ring(gpu: on_gpu.Gpu) -> None:
     assert all(figure.reached for name, figure in values(on_gpu.ring(gpu)).items() if name.endswith("apart"))
-    driver = ctypes.CDLL(gpu.driver)
-    assert ctypes.c_void_p.in_dll(driver, "locked").value is None  # given back with the ring
+    loaded = ctypes.CDLL(gpu.driver)
+    assert ctypes.c_void_p.in_dll(loaded, "locked").value is None  # given back with the ring
 
 
 def test_every_slot_is_locked_once_and_given_back(library: Path, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 #include <stddef.h>
 
 void (*on_begin)(void) = NULL;
-void (*on_end)(void) = NULL;
-int (*on_launch)(void) = NULL;
+int (*on_end)(void) = NULL; /* the captured graph's number; 0x100 more is its handle */
+int (*on_launch)(int) = NULL;
 
 int cuCtxSetCurrent(void* context) { return context == NULL ? 201 : 0; }
-int cuGraphLaunch(void* executable, void* stream) { return executable == NULL || stream == NULL ? 1 : on_launch(); }
+int cuGraphLaunch(void* executable, void* stream) {
+  return executable == NULL || stream == NULL ? 1 : on_launch((int)((long long)executable - 0x100));
+}
 int cuEventRecord(void* event, void* stream) { return event == NULL || stream == NULL; }
 int cuEventQuery(void* event) { return event == NULL; }
 int cuEventCreate(void** event, unsigned flags) {
@@ -19,16 +21,16 @@ int cuStreamBeginCapture_v2(void* stream, int mode) {
   return stream == NULL || mode != 1;
 }
 int cuStreamEndCapture(void* stream, void** graph) {
-  on_end();
-  *graph = (void*)2;
+  *graph = (void*)(0x100LL + on_end());
   return stream == NULL;
 }
 int cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long long flags) {
-  *executable = (void*)3;
+  *executable = graph;
   return graph == NULL || flags != 0;
 }
 int cuGraphDestroy(void* graph) { return graph == NULL; }
 int cuGraphExecDestroy(void* executable) { return executable == NULL; }
+
 void* locked = NULL;
 size_t locked_bytes = 0;
 int locks = 0, maps = 1;
