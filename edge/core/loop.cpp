@@ -648,7 +648,7 @@ void InspectionLoop::learn_verdict_delay() {
   }
 }
 
-// False: it failed, or what it said cannot be scores. Such failures in a row end READY.
+// On what is in its input.
 bool InspectionLoop::run_engine(Engine& engine, int64_t& in_ns, int64_t& out_ns, Scores& scores) {
   in_ns = now_ns();
   const bool ran = engine.run();
@@ -669,6 +669,7 @@ Seen InspectionLoop::see(Engine& engine, const FrameHeader& frame, const uint8_t
   return take_scores(engine, seen == Seen::DONE, out_ns - in_ns, scores) ? seen : Seen::FAILED;
 }
 
+// False: it failed, or what it said cannot be scores. Such failures in a row end READY.
 bool InspectionLoop::take_scores(Engine& engine, bool ran, int64_t took_ns, Scores& scores) {
   scores = ran ? Scores::from(engine.scores, engine.classes, recipe_->settings.classes, engine.calibration)
                : Scores{};
