@@ -1,4 +1,5 @@
-"""Trains networks on the same twin parts and compares them: accuracy, escapes, latency, size, memory, training time;
+"""Trains networks on the same twin parts and compares them: accuracy, escapes, latency, size, memory, training time,
+with the engines that ship beside them;
 ``python -m tools.compare --models resnet50 mobilenet_v3_small --out docs/models.md``. A killed run goes on when the
 same command is started again."""
 
@@ -13,6 +14,7 @@ from engines.whole_file import write_whole
 from tools.command import repeatable, run_job
 from tools.comparison import contestants, figures, page
 from tools.comparison.contestants import Settings
+from tools.comparison.finished import SHIPPED, Finished, examine
 from tools.dataset import TEST
 from tools.errors import TrainError
 from tools.training.twin_sets import EXTREME_SHARE, twin_set
@@ -36,6 +38,12 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--parts", type=int, default=14_000)
     parser.add_argument("--test-parts", type=int, default=10_000)
     parser.add_argument("--epochs", type=float, help="for all; default: what suits each network")
+    parser.add_argument(
+        "--engines",
+        nargs="*",
+        default=SHIPPED,
+        help="finished engines, examined too: manifests, shipped:NAME",
+    )
     parser.add_argument("--size", default="192x144", help="WIDTHxHEIGHT of every network's input")
     parser.add_argument("--look", choices=(PLAIN, METAL), default=DEFAULT_LOOK, help="of the twin's parts")
     parser.add_argument("--seed", type=int, default=1)
@@ -72,16 +80,20 @@ def run(options: Namespace) -> dict[str, object]:
         TEST, options.test_parts, options.seed, (width, height), settings.cache, look=options.look
     )
     found = figures.compare(field, test, lambda text: print(text, flush=True))
-    return _write(out, found, settings)
+    finished = examine(options.engines, settings, lambda text: print(text, flush=True))
+    return _write(out, found, finished, settings)
 
 
-def _write(out: Path, found: list[figures.Figures], settings: Settings) -> dict[str, object]:
+def _write(
+    out: Path, found: list[figures.Figures], finished: list[Finished], settings: Settings
+) -> dict[str, object]:
     command, picture = repeatable("tools.compare"), out.with_suffix(".png")
     report: dict[str, object] = {
         "command": command,
         "parts": settings.test_parts,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
-        "networks": [asdict(one) | {"macro_f1": one.macro_f1} for one in found],
+        "engines": [asdict(one) for one in finished],
+        "networks": [asdict(one) for one in found],
     }
     conditions = (
         f"{settings.test_parts:,} unseen twin parts, {100 * EXTREME_SHARE:.0f} % of them exposed within ±2 EV; "
@@ -91,7 +103,7 @@ def _write(out: Path, found: list[figures.Figures], settings: Settings) -> dict[
     out.parent.mkdir(parents=True, exist_ok=True)
     page.draw(found, picture)
     write_whole(out.with_suffix(".json"), json.dumps(report, indent=2) + "\n")
-    write_whole(out, page.page(found, command=command, conditions=conditions, picture=picture.name))
+    write_whole(out, page.page(found, finished, command=command, conditions=conditions, picture=picture.name))
     return report
 
 

@@ -12,8 +12,9 @@ pytest.importorskip("torch_pruning", reason="needs torch-pruning: pip install 'e
 
 from tools import compare, train
 from tools.comparison.contestants import Settings, trained
-from tools.comparison.figures import Figures, Precision, overkills_at
+from tools.comparison.figures import Figures, Precision
 from tools.comparison.page import pareto
+from tools.comparison.sight import Sight, overkills_at
 from tools.dataset import render_set
 from tools.training import twin_sets
 from tools.twin.parts import CLASSES, DEFAULT_LOOK
@@ -27,18 +28,23 @@ def test_two_networks_and_a_second_call_that_trains_nothing(tmp_path, monkeypatc
     monkeypatch.setattr(twin_sets, "render_set", partial(render_set, workers=0))
     work, out = tmp_path / "work", tmp_path / "docs/models.md"
     options = ("--parts", "96", "--test-parts", "64", "--epochs", "1", "--size", "64x48", "--threads", "1")
+    options += ("--engines", "shipped:gate_detector")
     compare.main(["--models", *MODELS, *options, "--work", str(work), "--out", str(out)])
     capsys.readouterr()
     report = json.loads(out.with_suffix(".json").read_text())
     assert [one["name"] for one in report["networks"]] == list(MODELS)
     for one in report["networks"]:
-        assert tuple(one["recall"]) == CLASSES == tuple(one["f1"])
+        assert tuple(one["sight"]["recall"]) == CLASSES == tuple(one["sight"]["f1"])
         assert one["int8"]["size_mb"] < one["fp32"]["size_mb"]
         assert one["int8"]["memory_mib"] > 0 < one["macs"]
         assert one["fp32"]["latency_p99_ms"] >= one["fp32"]["latency_p50_ms"] > 0 < one["training_seconds"]
     text = out.read_text()
     assert all(text.count(f"| {name} |") == 3 for name in MODELS)
     assert str(tmp_path) not in text
+    (engine,) = report["engines"]
+    assert (engine["name"], engine["size"]) == ("gate_detector", "192x144")
+    assert engine["sight"]["accuracy"] > 0.9 > engine["sight"]["escapes"]
+    assert text.count("| gate_detector |") == 2
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
     def refuse(_options):
@@ -68,7 +74,7 @@ def test_overkill_where_a_given_share_escapes():
 
 def named(name: str, latency_ms: float, accuracy: float) -> Figures:
     graph = Precision(accuracy, latency_ms, latency_ms, 1, 1)
-    return Figures(name, graph, graph, 1, {}, {"dent": 1.0}, 0, 0, 0, 1, 1, 1)
+    return Figures(name, graph, graph, 1, Sight(accuracy, {}, {"dent": 1.0}, 0, 0, 0), 1, 1, 1)
 
 
 def test_only_those_are_on_the_front_that_nobody_beats_in_both():

@@ -3,13 +3,26 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.comparison.figures import SHOWN_ESCAPES, Figures
+from tools.comparison.figures import Figures, Precision
+from tools.comparison.finished import Finished
+from tools.comparison.sight import SHOWN_ESCAPES, Sight
 from tools.training import pictures
 from tools.twin.parts import CLASSES
 
+_SEEN = (
+    *(f"{name} %" for name in CLASSES),
+    "accuracy %",
+    "macro F1 %",
+    "escapes %",
+    "overkill %",
+    f"overkill at {100 * SHOWN_ESCAPES:g} % escapes, %",
+)
 
-def page(found: Sequence[Figures], *, command: str, conditions: str, picture: str) -> str:
-    """Three tables: what they see, what INT8 costs and gains, what they are."""
+
+def page(
+    found: Sequence[Figures], finished: Sequence[Finished], *, command: str, conditions: str, picture: str
+) -> str:
+    """What finished engines are; of the networks what they see, what INT8 costs and gains, what they are."""
     rows = sorted(found, key=lambda one: -one.int8.accuracy)
     return "\n".join(
         (
@@ -17,28 +30,20 @@ def page(found: Sequence[Figures], *, command: str, conditions: str, picture: st
             "",
             f"```\n{command}\n```",
             "",
+            *_shipped(finished),
+            "## Networks trained alike",
+            "",
             conditions,
             "",
             f"![Accuracy over latency]({picture})",
             "",
-            "## What they see (INT8)",
+            "### What they see (INT8)",
             "",
-            _table(
-                (
-                    "network",
-                    *(f"{name} %" for name in CLASSES),
-                    "accuracy %",
-                    "macro F1 %",
-                    "escapes %",
-                    "overkill %",
-                    f"overkill at {100 * SHOWN_ESCAPES:g} % escapes, %",
-                ),
-                [_seen(one) for one in rows],
-            ),
+            _table(("network", *_SEEN), [(one.name, *_seen(one.sight)) for one in rows]),
             "",
             "Per class: recall. Escapes are defective parts, overkill good ones, at the highest score.",
             "",
-            "## What INT8 costs and gains",
+            "### What INT8 costs and gains",
             "",
             _table(
                 (
@@ -54,7 +59,7 @@ def page(found: Sequence[Figures], *, command: str, conditions: str, picture: st
                 [_precise(one) for one in rows],
             ),
             "",
-            "## What they are",
+            "### What they are",
             "",
             _table(
                 ("network", "multiply-accumulates, M", "weights, M", "training, min"),
@@ -73,10 +78,36 @@ def page(found: Sequence[Figures], *, command: str, conditions: str, picture: st
     )
 
 
-def _seen(one: Figures) -> tuple[str, ...]:
-    shares = (*one.recall.values(), one.int8.accuracy, one.macro_f1)
+def _shipped(finished: Sequence[Finished]) -> tuple[str, ...]:
+    if not finished:
+        return ()
+    return (
+        "## Finished engines",
+        "",
+        "On the same parts, each as a line runs it: a detector's time has the decoding of its boxes in it.",
+        "",
+        _table(("engine", *_SEEN), [(one.name, *_seen(one.sight)) for one in finished]),
+        "",
+        _table(
+            ("engine", "input", "p50; p99, ms", "file, MB", "memory, MiB"),
+            [(one.name, one.size, *_sizes(one.engine)) for one in finished],
+        ),
+        "",
+    )
+
+
+def _sizes(one: Precision) -> tuple[str, str, str]:
+    return (
+        f"{one.latency_p50_ms:.2f}; {one.latency_p99_ms:.2f}",
+        f"{one.size_mb:.2f}",
+        f"{one.memory_mib:.1f}",
+    )
+
+
+def _seen(one: Sight) -> tuple[str, ...]:
+    shares = (*one.recall.values(), one.accuracy, one.macro_f1)
     rates = (one.escapes, one.overkills, one.overkills_at_escapes)
-    return (one.name, *(f"{100 * x:.2f}" for x in shares), *(f"{100 * x:.2f}" for x in rates))
+    return tuple(f"{100 * x:.2f}" for x in (*shares, *rates))
 
 
 def _precise(one: Figures) -> tuple[str, ...]:
