@@ -22,6 +22,9 @@ from tools.evaluate.report import Evaluation, evaluate
 from tools.evaluate.speeds import speeds_of
 from tools.twin.parts import DEFAULT_LOOK, METAL, PLAIN
 
+_REFERENCE = "resnet50.yaml"
+"""The pair of the design: a fast gate, and a pruned ResNet50 for what it leaves open."""
+
 
 def _predictions(options: argparse.Namespace, pair: Pair) -> tuple[Predictions, str]:
     if options.predictions is not None and options.predictions.is_file():
@@ -100,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--extreme-share", type=float, default=0.2, help="of the twin's parts: within ±2 EV")
     parser.add_argument("--look", choices=(PLAIN, METAL), default=DEFAULT_LOOK, help="of the twin's parts")
     parser.add_argument("--speeds", default="", help="m/s, from:to:step or a,b,c (default: the line's)")
-    parser.add_argument("--line", type=Path, help="line file (default: examples/demo.yaml)")
+    parser.add_argument("--line", type=Path, help=f"line file (default: examples/{_REFERENCE})")
     parser.add_argument("--gate", type=Path, help="manifest, in place of the line's")
     parser.add_argument("--classifier", type=Path, help="manifest, in place of the line's")
     parser.add_argument("--workers", type=int, default=1, help="rendering processes")
@@ -120,7 +123,7 @@ def main(argv: Sequence[str]) -> int:
             raise CalibrationError(
                 f"{options.report}: the folder of the report does not exist; make it first"
             )
-        line = line_of(options.line)
+        line = line_of(options.line, _REFERENCE)
         speeds = speeds_of(options.speeds) if options.speeds else [line.conveyor.m_per_s]
         pair = Pair(line, options.gate, options.classifier)
         predictions, source = _predictions(options, pair)

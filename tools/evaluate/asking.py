@@ -130,8 +130,8 @@ def _every(parts: int, call: Callable[[int], None]) -> Callable[[int], None]:
     return progress
 
 
-def line_of(path: Path | None) -> LineConfig:
-    """The given line file, or the demo's."""
+def line_of(path: Path | None, example: str = "demo.yaml") -> LineConfig:
+    """The given line file, or one of the examples."""
     from edge.config import example_path
 
-    return load_line(path or example_path("demo.yaml"))
+    return load_line(path or example_path(example))
