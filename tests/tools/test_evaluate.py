@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(folder: Path) -> dict[str, object]:
-    """One evaluation of the demo line."""
+    """One evaluation of the line that is the default."""
     arguments = f"--twin --parts {PARTS} --seed 3 --speeds 0.6:2.4:0.6 --report {folder}/r.json"
     assert evaluate([*arguments.split(), "--predictions", str(folder / "p.npz")]) == 0
     return dict(json.loads((folder / "r.json").read_text()))

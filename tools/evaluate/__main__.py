@@ -53,11 +53,11 @@ def _predictions(options: argparse.Namespace, pair: Pair) -> tuple[Predictions, 
     return p, source
 
 
-def show(result: Evaluation) -> None:
-    """The figures for people."""
+def show(result: Evaluation, line: str) -> None:
+    """The figures for people; ``line`` is the name of the line whose engines and table they are."""
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(
-        f"{result.source}: classifier {100 * result.classifier.accuracy:.2f} %, gate "
+        f"{result.source}; {line}: classifier {100 * result.classifier.accuracy:.2f} %, gate "
         f"{100 * result.gate.accuracy:.2f} %, hybrid {100 * result.hybrid.accuracy:.2f} % at "
         f"{result.speed_m_per_s:g} m/s; certificate: {result.certificate}"
     )
@@ -140,7 +140,7 @@ def main(argv: Sequence[str]) -> int:
     except (EdgeError, ManifestError, _core.CoreError) as error:
         print(f"edge evaluate: {error}", file=sys.stderr)
         return 2
-    show(result)
+    show(result, f"line {line.name}")
     if options.report is not None:
         write_text(options.report, result.model_dump_json(indent=2) + "\n")
         print(f"report: {options.report}")
