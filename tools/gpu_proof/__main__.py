@@ -29,7 +29,7 @@ from tools.gpu_proof.outcome import Figure, NotHereError, Outcome, Step, run_ste
 
 NEVER_SHOWN = (
     "a Jetson: memory without copies, the deep-learning accelerator, its clocks and its power",
-    "a whole line with engines on the GPU: its loop launches inference graphs, and prepares pictures on the CPU",
+    "a whole line with engines on the GPU: camera, PLC and loop together, for hours",
 )
 _COLOURS = {"shown": "green", "failed": "red", "not shown": "yellow"}
 
@@ -78,7 +78,7 @@ class Proof:
             Step("torch", "a torch model runs from a graph of ours", self._needs(on_gpu.torch_graph)),
             Step(
                 "TensorRT",
-                "it builds our artifacts, they answer as planned, and INT8 is faster",
+                "it builds our artifacts, they answer as planned, in the line's loop too, and INT8 is faster",
                 self._tensorrt,
             ),
         ]

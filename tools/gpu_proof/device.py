@@ -1,7 +1,6 @@
 """The steps that need a driver: kernel, graphs launched without the GIL, TensorRT."""
 
 import tempfile
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,14 +9,18 @@ import numpy as np
 
 from edge import _core
 from edge._core import CudaGraph, CudaRing, PixelFormat, Preprocess, Region
+from edge.config import engine_path
 from engines.cuda.preprocess import GpuPreprocess
+from engines.loaded import LoadedEngine
+from engines.manifest import load_manifest
 from engines.parity import compare
 from engines.tensorrt.builder import build
 from engines.tensorrt.calibrator import has_calibrators
 from engines.tensorrt.driver import Device
 from engines.tensorrt.options import BuildOptions
 from engines.tensorrt.runner import TensorRtEngine
-from tools.gpu_proof.outcome import Figure, NotHereError, percentiles_us
+from tools.gpu_proof.loop import in_the_loop
+from tools.gpu_proof.outcome import BusyPython, Figure, NotHereError, percentiles_us
 from tools.gpu_proof.prepare import FORMATS, FRAME, KERNEL, Artifact, frame, grey_preprocess
 
 _LAUNCHES, _RUNS, _WARM_UP, _TIMEOUT_NS = 5000, 500, 50, 250_000_000
@@ -80,7 +83,7 @@ def launches(gpu: Gpu) -> list[Figure]:
     graph = gpu.capture(kernel(gpu, PixelFormat.MONO8, buffer.device).enqueue_reset)
     graph.time_runs(_WARM_UP)
     quiet = percentiles_us(graph.time_runs(_LAUNCHES))
-    with _BusyPython() as busy:
+    with BusyPython() as busy:
         beside = percentiles_us(graph.time_runs(_LAUNCHES))
     p50, p99, most = quiet
     return [
@@ -227,6 +230,7 @@ def tensorrt(gpu: Gpu, trt: Any, artifact: Artifact) -> list[Figure]:
         ]
         if variant.name == _WHOLE:
             figures += whole_path(gpu, engine, title)
+            figures += in_the_line(gpu, engine, title)
     gain = p50s["fp32"] / p50s[_WHOLE]
     figures.append(
         Figure(
@@ -234,6 +238,21 @@ def tensorrt(gpu: Gpu, trt: Any, artifact: Artifact) -> list[Figure]:
         )
     )
     return figures
+
+
+def in_the_line(gpu: Gpu, engine: TensorRtEngine, title: str) -> list[Figure]:
+    """The engine in the line's loop; none where its output is no scores of classes."""
+    if engine.output.ndim != 2:
+        return []
+    out = engine.bindings[0]
+
+    def kernel(source: str) -> GpuPreprocess:
+        sm, address = gpu.device.sm, out.buffer.device
+        return GpuPreprocess(gpu.cuda, gpu.memory, source, sm, shape=out.shape, out=address)
+
+    manifest = load_manifest(engine_path("shipped:gate")).model_copy(update={"name": title})
+    loaded = LoadedEngine(manifest, engine.input, engine.output, engine.run, gpu=engine, kernel=kernel)
+    return in_the_loop(loaded, f"{title}, in the loop")
 
 
 def whole_path(gpu: Gpu, engine: TensorRtEngine, title: str) -> list[Figure]:
@@ -261,21 +280,3 @@ def whole_path(gpu: Gpu, engine: TensorRtEngine, title: str) -> list[Figure]:
         Figure(f"{title}, frame to scores, µs: p50, p99, max", f"{p50:.0f}, {p99:.0f}, {most:.0f}"),
         Figure(f"{title}, frame to scores: cosine", f"{cosine:.5f}", "≥ 0.999", cosine >= 0.999),
     ]
-
-
-class _BusyPython:
-    """A thread that never gives the GIL away by itself."""
-
-    def __enter__(self) -> "_BusyPython":
-        self.turns, self._stop = 0, False
-        self._thread = threading.Thread(target=self._turn)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop = True
-        self._thread.join()
-
-    def _turn(self) -> None:
-        while not self._stop:
-            self.turns += 1

@@ -1,5 +1,6 @@
 """What a step of the proof says: shown, failed, or not shown because something is missing here."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,3 +74,21 @@ def percentiles_us(times_ns: Sequence[int]) -> tuple[float, float, float]:
         )
     ordered = sorted(times_ns)
     return ordered[len(ordered) // 2] / 1e3, ordered[int(len(ordered) * 0.99)] / 1e3, ordered[-1] / 1e3
+
+
+class BusyPython:
+    """A thread that never gives the GIL away by itself."""
+
+    def __enter__(self) -> "BusyPython":
+        self.turns, self._stop = 0, False
+        self._thread = threading.Thread(target=self._turn)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop = True
+        self._thread.join()
+
+    def _turn(self) -> None:
+        while not self._stop:
+            self.turns += 1

@@ -103,7 +103,8 @@ def make_models(folder: Path, given: Sequence[Path]) -> list[tuple[str, Path, bo
     made = []
     for name, width, height in (("resnet50", _RESNET50_SIDE, _RESNET50_SIDE), ("plain-small", 192, 144)):
         torch.manual_seed(1)
-        net, path = build(network(name), 6, (width, height)), folder / f"{name}.onnx"
+        bare, path = build(network(name), 6, (width, height)), folder / f"{name}.onnx"
+        net = torch.nn.Sequential(bare, torch.nn.Softmax(1))
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             net.train()(torch.randn(4, 3, height, width))  # batch norms that know what comes

@@ -15,14 +15,19 @@ import numpy as np
 import pytest
 
 from edge import _core
+from edge.config import engine_path
+from edge.inspection import gpu as line_gpu
 from engines.cuda import preprocess as gpu_preprocess
-from engines.cuda.preprocess import read_stats
+from engines.cuda.preprocess import GpuPreprocess, read_stats
+from engines.loaded import FrameKernel, LoadedEngine
+from engines.manifest import load_manifest
 from engines.parity import outputs
 from engines.tensorrt.driver import Device
 from tests.engines.small_net import save, small_net
 from tests.gpu_double import Cuda, Memory, driver_double
 from tools.gpu_proof import __main__ as proof
 from tools.gpu_proof import device as on_gpu
+from tools.gpu_proof import loop
 from tools.gpu_proof.outcome import Figure, NotHereError, Step, percentiles_us, run_step
 from tools.gpu_proof.prepare import FRAME, Artifact
 
@@ -42,6 +47,8 @@ def _library() -> Path:
 def _gpu(library: Path, monkeypatch: pytest.MonkeyPatch) -> on_gpu.Gpu:
     for name in ("_LAUNCHES", "_RUNS", "_WARM_UP"):
         monkeypatch.setattr(on_gpu, name, 3)
+    monkeypatch.setattr(loop, "_PARTS", 3)
+    monkeypatch.setattr(line_gpu, "LIBRARY", str(library))
     monkeypatch.setattr(gpu_preprocess, "compile_ptx", lambda _source, _name, sm: f"ptx for {sm}".encode())
     return on_gpu.Gpu(DEVICE, Cuda(library, FRAME), Memory(), str(library))
 
@@ -114,9 +121,45 @@ def test_every_variant_of_a_release_is_built_compared_and_timed(version: str, gp
     flags = {"fp16", "int8, cache"} if int(version.split(".")[0]) < 11 else set()
     assert built == {"fp32", "int8, Q/DQ", "int8, Q/DQ, frame to scores"} | flags
     assert all(figure.reached for name, figure in found.items() if "cosine" in name)
+    # The double's answer is no score of a class: the loop rejects every part, and the proof says so.
+    unanswered = found["small, int8, Q/DQ, in the loop: parts without an answer"]
+    assert (unanswered.value, unanswered.reached) == ("6 of 6", False)
     ratio = found["small: INT8 faster than FP32"]
     # A double is as fast in every precision, but a machine that stands still for a moment is not.
     assert ratio.reached is (float(ratio.value.split()[0]) >= 2.1)
+
+
+def test_the_loop_says_the_same_with_either_preprocess(gpu: on_gpu.Gpu) -> None:
+    memory, cuda = gpu.memory, gpu.cuda
+    picture, scores = memory.allocate((1, 3, 8, 8), np.float32), memory.allocate((1, 4), np.float32)
+
+    class Queue:
+        context, stream, output = memory.context, memory.stream, scores.host
+
+        def enqueue(self) -> None:
+            cuda.recording(self.infer)()
+
+        def infer(self) -> bool:
+            good = 0.5 + 0.4 * float(np.sin(picture.host[0, 1].mean()))
+            scores.host[0] = [0, good, 1 - good, 0]
+            return True
+
+    def kernel(source: str) -> FrameKernel:
+        shape, out = picture.host.shape, picture.device
+        return GpuPreprocess(cuda, memory, source, "8.7", shape=shape, out=out)
+
+    queue = Queue()
+    manifest = load_manifest(engine_path("shipped:gate"))
+    spec = manifest.input
+    cuda.preprocess = _core.Preprocess(out_width=8, out_height=8, mean=spec.mean, std=spec.std)
+    engine = LoadedEngine(manifest, picture.host, scores.host, lambda: None, gpu=queue, kernel=kernel)
+    found = values(loop.in_the_loop(engine, "small"))
+    assert cuda.pictures == 3
+    assert found["small: parts without an answer"].value == "0 of 6"
+    assert found["small: scores apart, CPU's and GPU's preprocess"].reached
+    cuda.preprocess = _core.Preprocess(out_width=8, out_height=8)  # a kernel that computes something else
+    found = values(loop.in_the_loop(engine, "small"))
+    assert not found["small: scores apart, CPU's and GPU's preprocess"].reached
 
 
 def quantised_net() -> bytes:
