@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-import edge
 from edge import _core
 from edge._core import PixelFormat, Preprocess
+from edge.inspection.gpu import KERNEL
 from engines.cuda.compile import compile_ptx
 from engines.graph import input_shape
 from engines.judge import Answers
@@ -25,7 +25,6 @@ from tools.quantise.data import all_of, twin_sets
 from tools.quantise.subject import open_subject
 
 Say = Callable[[str, float], None]
-KERNEL = Path(edge.__file__).parent / "core" / "cuda_preprocess.cuh"
 FRAME = (1920, 1200)
 """Width and height of the frames that the kernel is asked about."""
 FORMATS = {PixelFormat.MONO8: 1, PixelFormat.BAYER_RG8: 1, PixelFormat.BGR8: 3}
