@@ -10,6 +10,7 @@ import numpy as np
 from edge import _core
 from edge._core import CudaGraph, CudaRing, PixelFormat, Preprocess, Region
 from edge.config import engine_path
+from edge.inspection.gpu import KERNEL
 from engines.cuda.preprocess import GpuPreprocess
 from engines.loaded import LoadedEngine
 from engines.manifest import load_manifest
@@ -21,7 +22,7 @@ from engines.tensorrt.options import BuildOptions
 from engines.tensorrt.runner import TensorRtEngine
 from tools.gpu_proof.loop import in_the_loop
 from tools.gpu_proof.outcome import BusyPython, Figure, NotHereError, percentiles_us
-from tools.gpu_proof.prepare import FORMATS, FRAME, KERNEL, Artifact, frame, grey_preprocess
+from tools.gpu_proof.prepare import FORMATS, FRAME, Artifact, frame, grey_preprocess
 
 _LAUNCHES, _RUNS, _WARM_UP, _TIMEOUT_NS = 5000, 500, 50, 250_000_000
 _WHOLE, _BAYER = "int8, Q/DQ", PixelFormat.BAYER_RG8
