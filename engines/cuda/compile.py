@@ -65,6 +65,9 @@ def _load() -> ctypes.CDLL:
     try:
         if found is None:
             raise OSError("not found")
+        # It loads these by their name alone, which a Python package's folder is not searched for.
+        for beside in sorted(Path(found).parent.glob("libnvrtc-builtins.so*")):
+            ctypes.CDLL(str(beside))
         return ctypes.CDLL(str(found))
     except OSError as error:
         raise DeviceError(
