@@ -92,8 +92,8 @@ def _write(
         "command": command,
         "parts": settings.test_parts,
         "machine": f"{platform.machine()}, {os.cpu_count()} processors",
-        "engines": [asdict(one) for one in finished],
-        "networks": [asdict(one) for one in found],
+        "engines": [asdict(one) | {"macro_f1": one.sight.macro_f1} for one in finished],
+        "networks": [asdict(one) | {"macro_f1": one.sight.macro_f1} for one in found],
     }
     conditions = (
         f"{settings.test_parts:,} unseen twin parts, {100 * EXTREME_SHARE:.0f} % of them exposed within ±2 EV; "

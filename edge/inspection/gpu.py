@@ -13,7 +13,7 @@ from engines.loaded import FrameKernel, GpuQueue, LoadedEngine
 from engines.tensorrt.driver import LIBRARY
 
 _log = logging.getLogger(__name__)
-_GRAPH_TIMEOUT_NS = 250_000_000
+GRAPH_TIMEOUT_NS = 250_000_000
 """Far beyond any budget: only a GPU that hangs takes longer."""
 KERNEL = Path(edge.__file__).parent / "core" / "cuda_preprocess.cuh"
 FrameShape = tuple[int, int, _core.PixelFormat]
@@ -30,7 +30,7 @@ def inference_graph(engine: LoadedEngine) -> _core.CudaGraph | None:
     graph = _graph(queue)
     try:
         engine.run()  # TensorRT makes up its mind about memory in its first run, which no capture may see
-        _capture(graph, queue.enqueue)
+        capture(graph, queue.enqueue)
     except (_core.CoreError, RunError) as error:
         _log.warning("%s: no CUDA graph (%s); it is launched from Python", engine.manifest.name, error)
         return None
@@ -75,7 +75,7 @@ class GpuFrames:
                 queue.enqueue()
 
             kernel.enqueue()  # its code is loaded by its first launch, which no capture may see either
-            _capture(graph, both)
+            capture(graph, both)
         except (_core.CoreError, EnginesError) as error:
             _log.warning("%s: frames are preprocessed on the CPU (%s)", engine.manifest.name, error)
             return None
@@ -118,11 +118,12 @@ class GpuFrames:
 
 def _graph(queue: GpuQueue) -> _core.CudaGraph:
     return _core.CudaGraph(
-        context=queue.context, stream=queue.stream, timeout_ns=_GRAPH_TIMEOUT_NS, library=LIBRARY
+        context=queue.context, stream=queue.stream, timeout_ns=GRAPH_TIMEOUT_NS, library=LIBRARY
     )
 
 
-def _capture(graph: _core.CudaGraph, enqueue: Callable[[], None]) -> None:
+def capture(graph: _core.CudaGraph, enqueue: Callable[[], None]) -> None:
+    """What ``enqueue`` puts into the stream becomes the graph. Raises CoreError, and whatever ``enqueue`` raises."""
     graph.begin_capture()
     try:
         enqueue()

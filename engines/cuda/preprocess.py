@@ -1,5 +1,6 @@
 """The preprocess kernel on the GPU: compiled for the device, told its tables, each frame found by its address."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from engines.cuda.compile import compile_ptx
 from engines.errors import DeviceError, RunError
-from engines.tensorrt.runner import Buffer
+from engines.tensorrt.runner import Binding, Buffer
 
 _Size = tuple[int, int, int]
 _BLOCK: _Size = (16, 16, 1)
@@ -88,6 +89,15 @@ class GpuPreprocess:
     def stats(self) -> tuple[float, float, float]:
         """Mean grey level, shares of dark and of bright pixels, after the stream is done."""
         return read_stats(self._stats.host, self._pixels)
+
+
+def kernel_into(out: Binding, memory: Any, cuda: Any, sm: str) -> Callable[[str], GpuPreprocess]:
+    """Makes, of its source, the kernel that writes an engine's input. The other arguments: as GpuPreprocess's."""
+
+    def kernel(source: str) -> GpuPreprocess:
+        return GpuPreprocess(cuda, memory, source, sm, shape=out.shape, out=out.buffer.device)
+
+    return kernel
 
 
 def read_stats(words: NDArray[np.uint64], pixels: int) -> tuple[float, float, float]:

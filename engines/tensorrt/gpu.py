@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from engines.errors import ManifestError
-from engines.loaded import FrameKernel, LoadedEngine, MakeDecoder
+from engines.loaded import LoadedEngine, MakeDecoder
 from engines.manifest import EngineManifest
 from engines.tensorrt.module import load_tensorrt
 from engines.tensorrt.runner import TensorRtEngine
@@ -20,17 +20,11 @@ def load_gpu_engine(
     """
     trt, device = load_tensorrt()
     from engines.cuda.memory import PinnedMemory, primary_context
-    from engines.cuda.preprocess import GpuPreprocess
+    from engines.cuda.preprocess import kernel_into
 
     memory = PinnedMemory()
     engine = TensorRtEngine(trt, manifest.model_path.read_bytes(), memory, host_code=host_code)
-    out = engine.bindings[0]
-
-    def kernel(source: str) -> FrameKernel:
-        return GpuPreprocess(
-            primary_context(), memory, source, device.sm, shape=out.shape, out=out.buffer.device
-        )
-
+    kernel = kernel_into(engine.bindings[0], memory, primary_context(), device.sm)
     return replace(wrap(manifest, engine, decoder), kernel=kernel)
 
 

@@ -109,6 +109,19 @@ class Rig:
         return entry
 
 
+def acknowledge(records: _core.RecordRing, entry: _core.VerdictEntry) -> None:
+    """As actuation does when the PLC has the verdict: the record is finished and can be read."""
+    records.acknowledge(
+        entry.record_index,
+        verdict=entry.verdict,
+        reason=entry.reason,
+        result=_core.PlcResult.ACKED,
+        queued_ns=1,
+        sent_ns=1,
+        ack_ns=1,
+    )
+
+
 def want_two_looks(rig: Rig) -> None:
     rig.settings.routing = [
         _core.RoutingRow(
@@ -261,16 +274,7 @@ def test_a_late_verdict_is_a_reject_and_what_the_engines_said_is_kept(rig: Rig) 
 def _read_back(rig: Rig, entry: _core.VerdictEntry) -> np.void:
     # The reader of the fixture's ring begins at its head, so a new part is read instead.
     reader = rig.records.reader()
-    entry = rig.part(entry.part_id + 1)
-    rig.records.acknowledge(
-        entry.record_index,
-        verdict=entry.verdict,
-        reason=entry.reason,
-        result=_core.PlcResult.ACKED,
-        queued_ns=1,
-        sent_ns=1,
-        ack_ns=1,
-    )
+    acknowledge(rig.records, rig.part(entry.part_id + 1))
     return reader.read()[0]
 
 

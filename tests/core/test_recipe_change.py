@@ -8,7 +8,7 @@ import pytest
 
 from edge import _core
 from edge._core import Reason, Verdict
-from tests.core.test_loop import Rig, wait_for
+from tests.core.test_loop import Rig, acknowledge, wait_for
 
 FIRST, SECOND = 3, 4
 
@@ -65,15 +65,7 @@ class Line:
         return list(self.reader.read(64))
 
     def acknowledge(self, entry: _core.VerdictEntry) -> None:
-        self.rig.records.acknowledge(
-            entry.record_index,
-            verdict=entry.verdict,
-            reason=entry.reason,
-            result=_core.PlcResult.ACKED,
-            queued_ns=1,
-            sent_ns=1,
-            ack_ns=1,
-        )
+        acknowledge(self.rig.records, entry)
 
 
 @pytest.fixture

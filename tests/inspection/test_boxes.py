@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edge import _core
 from edge.errors import EngineError
 from edge.inspection.engines import load_pair, slot_of
+from tests.core.test_loop import acknowledge
 
 SIDE, CELLS = 32, 16 + 4 + 1
 PART_AT, CRACK_AT = 5, 10
@@ -159,15 +160,7 @@ def test_the_place_of_the_defect_is_in_the_record(tmp_path: Path) -> None:
     verdict = verdicts.read()
     assert verdict is not None
     assert (verdict.verdict, verdict.reason) == (_core.Verdict.REJECT, _core.Reason.DEFECT)
-    records.acknowledge(
-        verdict.record_index,
-        verdict=verdict.verdict,
-        reason=verdict.reason,
-        result=_core.PlcResult.ACKED,
-        queued_ns=1,
-        sent_ns=1,
-        ack_ns=1,
-    )
+    acknowledge(records, verdict)
     record = reader.read()[0]
     assert record["defect_x"] == pytest.approx((22 - 4) / 24, abs=0.02)
     assert record["defect_y"] == pytest.approx((22 - 4) / 24, abs=0.02)

@@ -10,15 +10,15 @@ from edge import _core
 from edge._core import PixelFormat, Reason, Route, Verdict
 from edge.config import engine_path
 from edge.inspection import gpu
+from edge.inspection.engines import preprocess_of, slot_of
 from engines.cuda import preprocess as gpu_preprocess
 from engines.cuda.preprocess import GpuPreprocess
 from engines.loaded import FrameKernel, LoadedEngine
 from engines.manifest import load_manifest
-from tests.core.test_loop import SIZE, Rig, wait_for, want_two_looks
+from tests.core.test_loop import SIZE, Rig, acknowledge, wait_for, want_two_looks
 from tests.gpu_double import Buffer, Cuda, Memory, driver_double
 
 OUT = 8
-MEAN, STD = (0.4, 0.4, 0.4), (0.25, 0.25, 0.25)
 
 
 @pytest.fixture(name="library", scope="module")
@@ -48,8 +48,10 @@ class GpuRig(Rig):
     def __init__(self, folder: Path, library: Path) -> None:
         super().__init__(folder)
         self.settings.max_speed_um_per_s = 1_000_000  # the row in which the gate is sure
-        self.preprocess = _core.Preprocess(out_width=OUT, out_height=OUT, mean=MEAN, std=STD)
-        self.memory, self.cuda = Memory(), Cuda(library, (SIZE, SIZE), self.preprocess)
+        like = load_manifest(engine_path("shipped:gate"))
+        spec = like.input.model_copy(update={"width": OUT, "height": OUT})
+        self.manifest = like.model_copy(update={"input": spec})
+        self.memory, self.cuda = Memory(), Cuda(library, (SIZE, SIZE), preprocess_of(self.manifest, None))
         self.frames = gpu.GpuFrames(self.region)
         self.gate, self.second = Queue(self.memory, self.cuda), Queue(self.memory, self.cuda)
 
@@ -62,18 +64,10 @@ class GpuRig(Rig):
             shape, out = queue.input.host.shape, queue.input.device
             return GpuPreprocess(self.cuda, self.memory, source, "8.7", shape=shape, out=out)
 
-        manifest = load_manifest(engine_path("shipped:gate"))
         run = lambda: queue.infer() and None  # noqa: E731
-        engine = LoadedEngine(manifest, queue.input.host, queue.scores.host, run, gpu=queue, kernel=kernel)
-        graph = gpu.inference_graph(engine)
-        return _core.EngineSlot(
-            preprocess=self.preprocess,
-            input=engine.input,
-            output=engine.scores,
-            run=run,
-            graph=graph,
-            frames=self.frames.way(engine, self.preprocess),
-        )
+        picture, scores = queue.input.host, queue.scores.host
+        engine = LoadedEngine(self.manifest, picture, scores, run, gpu=queue, kernel=kernel)
+        return slot_of(engine, None, frames=self.frames)
 
     def follow(self) -> None:
         assert self.loop is not None
@@ -85,15 +79,7 @@ class GpuRig(Rig):
         self.pixels[:, : SIZE // 2] = left
         self.pixels = self.pixels.reshape(-1)
         reader, entry = self.records.reader(), self.part(part)
-        self.records.acknowledge(
-            entry.record_index,
-            verdict=entry.verdict,
-            reason=entry.reason,
-            result=_core.PlcResult.ACKED,
-            queued_ns=1,
-            sent_ns=1,
-            ack_ns=1,
-        )
+        acknowledge(self.records, entry)
         (record,) = reader.read()
         return record
 

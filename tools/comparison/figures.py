@@ -69,8 +69,8 @@ def _figures(
     exact, scores = export.score(one.fp32, test.images), export.score(one.int8, test.images)
     return Figures(
         name=one.name,
-        fp32=Precision(measure.accuracy(exact, test.labels), *percentiles(fp32_ms), *_sizes(one.fp32)),
-        int8=Precision(measure.accuracy(scores, test.labels), *percentiles(int8_ms), *_sizes(one.int8)),
+        fp32=Precision(measure.accuracy(exact, test.labels), *percentiles(fp32_ms), *sizes(one.fp32)),
+        int8=Precision(measure.accuracy(scores, test.labels), *percentiles(int8_ms), *sizes(one.int8)),
         speedup=float(np.median(fp32_ms / int8_ms)),
         sight=Sight.of(scores, test.labels),
         macs=one.macs,
@@ -84,5 +84,6 @@ def percentiles(times_ms: NDArray[np.float64]) -> tuple[float, float]:
     return float(np.percentile(times_ms, 50)), float(np.percentile(times_ms, 99))
 
 
-def _sizes(graph: Path) -> tuple[float, float]:
+def sizes(graph: Path) -> tuple[float, float]:
+    """MB of the file, MiB of a process that runs it."""
     return graph.stat().st_size / 1e6, session_mib(graph)

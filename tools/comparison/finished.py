@@ -13,8 +13,7 @@ from engines.load import load_engine
 from engines.loaded import LoadedEngine
 from tools import measure
 from tools.comparison.contestants import Settings
-from tools.comparison.figures import Precision, Say, percentiles
-from tools.comparison.memory import session_mib
+from tools.comparison.figures import Precision, Say, percentiles, sizes
 from tools.comparison.sight import Sight
 from tools.dataset import TEST, normalise
 from tools.errors import TrainError
@@ -48,8 +47,7 @@ def examine(names: Sequence[str], settings: Settings, say: Say) -> list[Finished
         say(f"scoring {name} on {len(test.labels)} parts")
         sight = Sight.of(_scores(engine, test), test.labels)
         model = engine.manifest.model_path
-        memory, file_mb = session_mib(model), model.stat().st_size / 1e6
-        precision = Precision(sight.accuracy, *percentiles(times[:, column]), file_mb, memory)
+        precision = Precision(sight.accuracy, *percentiles(times[:, column]), *sizes(model))
         found.append(
             Finished(Path(name).stem.removeprefix("shipped:"), f"{size[0]}x{size[1]}", precision, sight)
         )

@@ -10,8 +10,8 @@ import numpy as np
 from edge import _core
 from edge._core import CudaGraph, CudaRing, PixelFormat, Preprocess, Region
 from edge.config import engine_path
-from edge.inspection.gpu import KERNEL
-from engines.cuda.preprocess import GpuPreprocess
+from edge.inspection.gpu import GRAPH_TIMEOUT_NS, KERNEL, capture
+from engines.cuda.preprocess import GpuPreprocess, kernel_into
 from engines.loaded import LoadedEngine
 from engines.manifest import load_manifest
 from engines.parity import compare
@@ -24,7 +24,7 @@ from tools.gpu_proof.loop import in_the_loop
 from tools.gpu_proof.outcome import BusyPython, Figure, NotHereError, percentiles_us
 from tools.gpu_proof.prepare import FORMATS, FRAME, Artifact, frame, grey_preprocess
 
-_LAUNCHES, _RUNS, _WARM_UP, _TIMEOUT_NS = 5000, 500, 50, 250_000_000
+_LAUNCHES, _RUNS, _WARM_UP = 5000, 500, 50
 _WHOLE, _BAYER = "int8, Q/DQ", PixelFormat.BAYER_RG8
 _SLOTS, _SHARED = 3, "/dev/shm"  # noqa: S108  (a private folder in it)
 OVERHEAD_US, INT8_GAIN, COSINE = 20.0, 2.1, 0.99
@@ -47,14 +47,10 @@ class Gpu:
         graph = CudaGraph(
             context=self.memory.context,
             stream=self.memory.stream,
-            timeout_ns=_TIMEOUT_NS,
+            timeout_ns=GRAPH_TIMEOUT_NS,
             library=self.driver,
         )
-        graph.begin_capture()
-        try:
-            enqueue()
-        finally:
-            graph.end_capture()
+        capture(graph, enqueue)
         return graph
 
 
@@ -245,13 +241,11 @@ def in_the_line(gpu: Gpu, engine: TensorRtEngine, title: str) -> list[Figure]:
     """The engine in the line's loop; none where its output is no scores of classes."""
     if engine.output.ndim != 2:
         return []
-    out = engine.bindings[0]
-
-    def kernel(source: str) -> GpuPreprocess:
-        sm, address = gpu.device.sm, out.buffer.device
-        return GpuPreprocess(gpu.cuda, gpu.memory, source, sm, shape=out.shape, out=address)
-
-    manifest = load_manifest(engine_path("shipped:gate")).model_copy(update={"name": title})
+    _, channels, height, width = engine.input.shape
+    like = load_manifest(engine_path("shipped:gate"))
+    spec = like.input.model_copy(update={"width": width, "height": height, "channels": channels})
+    manifest = like.model_copy(update={"name": title, "input": spec})
+    kernel = kernel_into(engine.bindings[0], gpu.memory, gpu.cuda, gpu.device.sm)
     loaded = LoadedEngine(manifest, engine.input, engine.output, engine.run, gpu=engine, kernel=kernel)
     return in_the_loop(loaded, f"{title}, in the loop")
 

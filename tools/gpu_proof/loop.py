@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from edge import _core
 from edge._core import PixelFormat, Reason
-from edge.inspection.gpu import GpuFrames, inference_graph
+from edge.inspection.engines import slot_of
+from edge.inspection.gpu import GpuFrames
 from engines.loaded import LoadedEngine
 from tools.gpu_proof.outcome import BusyPython, Figure, percentiles_us
 from tools.gpu_proof.prepare import FRAME, frame
@@ -63,19 +64,7 @@ class _Line:
         self._records = _core.RecordRing.create(f"{folder}/ring", capacity=4 * _PARTS)
         self._reader, self._verdicts = self._records.reader(), self.region.verdict_reader()
         self.frames, self._number = GpuFrames(self.region), 0
-        _, channels, height, width = engine.input.shape
-        spec = engine.manifest.input
-        preprocess = _core.Preprocess(
-            out_width=width, out_height=height, channels=channels, mean=spec.mean, std=spec.std
-        )
-        slot = _core.EngineSlot(
-            preprocess=preprocess,
-            input=engine.input,
-            output=engine.scores,
-            run=engine.run,
-            graph=inference_graph(engine),
-            frames=self.frames.way(engine, preprocess),
-        )
+        slot = slot_of(engine, None, frames=self.frames)
         self.loop = _core.InspectionLoop(self.region, self._records, _settings(), slot, None)
         self.loop.start()
         _wait(lambda: self.region.status.loop_state != _core.LoopState.STARTING, "the loop's warm-up")

@@ -17,6 +17,7 @@ import pytest
 from edge import _core
 from edge.config import engine_path
 from edge.inspection import gpu as line_gpu
+from edge.inspection.engines import preprocess_of
 from engines.cuda import preprocess as gpu_preprocess
 from engines.cuda.preprocess import GpuPreprocess, read_stats
 from engines.loaded import FrameKernel, LoadedEngine
@@ -149,9 +150,9 @@ def test_the_loop_says_the_same_with_either_preprocess(gpu: on_gpu.Gpu) -> None:
         return GpuPreprocess(cuda, memory, source, "8.7", shape=shape, out=out)
 
     queue = Queue()
-    manifest = load_manifest(engine_path("shipped:gate"))
-    spec = manifest.input
-    cuda.preprocess = _core.Preprocess(out_width=8, out_height=8, mean=spec.mean, std=spec.std)
+    like = load_manifest(engine_path("shipped:gate"))
+    manifest = like.model_copy(update={"input": like.input.model_copy(update={"width": 8, "height": 8})})
+    cuda.preprocess = preprocess_of(manifest, None)
     engine = LoadedEngine(manifest, picture.host, scores.host, lambda: None, gpu=queue, kernel=kernel)
     found = values(loop.in_the_loop(engine, "small"))
     assert cuda.pictures == 3
