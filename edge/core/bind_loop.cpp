@@ -119,7 +119,8 @@ class PyLoop {
   py::object frame_shape() const {
     const uint64_t shape = loop_->frame_shape();
     if (shape == 0) return py::none();
-    return py::make_tuple(shape >> 36U, shape >> 8U & 0xFFFFFFFU, static_cast<PixelFormat>(shape & 0xFFU));
+    const Geometry seen = geometry_of_shape(shape);
+    return py::make_tuple(seen.width, seen.height, seen.format);
   }
 
  private:

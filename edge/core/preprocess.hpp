@@ -29,6 +29,12 @@ inline uint64_t shape_of(const Geometry& g) {
          static_cast<uint64_t>(g.format);
 }
 
+// The geometry of a shape, with a stride of 0.
+inline Geometry geometry_of_shape(uint64_t shape) {
+  return {static_cast<int64_t>(shape >> 36U), static_cast<int64_t>(shape >> 8U & 0xFFFFFFFU), 0,
+          static_cast<PixelFormat>(shape & 0xFFU)};
+}
+
 struct Roi {
   int x = 0;
   int y = 0;
