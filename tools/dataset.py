@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edge._core import PixelFormat, Preprocess
 from edge.errors import TwinError
+from tools.twin.marks import plan_marks
 from tools.twin.parts import DEFAULT_LOOK, PartSpec, plan_parts
 from tools.twin.render import CameraModel, render, warm_up
 
@@ -45,20 +46,26 @@ def render_set(
     severity_power: float = 1.0,
     workers: int = 2,
     look: str = DEFAULT_LOOK,
+    marked: int = 0,
 ) -> PartSet:
     """Renders ``parts`` parts and shrinks them to ``size`` (width, height); 6 % are empty belt.
 
     ``extreme_share`` of them are exposed anywhere within ±2 EV instead of the lamp's usual drift. Severities are raised
-    to ``severity_power``: 2 makes half of the defects fainter than 0.25, as suits a training. ``workers`` 0: in this
-    process. Raises TwinError for a power that is not a positive number.
+    to ``severity_power``: 2 makes half of the defects fainter than 0.25, as suits a training. Behind them come
+    ``marked`` parts with marks (``tools.twin.marks``), in the look ``plain``. ``workers`` 0: in this process. Raises
+    TwinError for a power that is not a positive number.
     """
     if not 0 < severity_power < math.inf:
         raise TwinError(
             f"a severity power of {severity_power:g}: expected a number above 0, 1 as the line draws them"
         )
     specs = plan_parts(parts, seed, defect_share, ghost_share=0.06, namespace=namespace, look=look)
+    if marked:
+        specs += [
+            replace(spec, index=parts + spec.index) for spec in plan_marks(marked, seed, namespace=namespace)
+        ]
     specs = [_fainter(spec, severity_power) for spec in _with_extremes(specs, extreme_share, seed)]
-    chunks = [(specs[start : start + 200], size) for start in range(0, parts, 200)]
+    chunks = [(specs[start : start + 200], size) for start in range(0, len(specs), 200)]
     if workers == 0:
         made = [_render_chunk(chunk) for chunk in chunks]
     else:

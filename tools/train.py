@@ -62,6 +62,13 @@ def command_parser() -> ArgumentParser:
     parser.add_argument(
         "--severity-power", type=float, default=1.0, help="2: half of the defects learnt from are below 0.25"
     )
+    parser.add_argument(
+        "--marked",
+        type=int,
+        default=0,
+        help="so many further parts with marks of many kinds, told apart while training only: features for what nobody "
+        "named yet",
+    )
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--rate", type=float, help="highest learning rate")
     parser.add_argument("--batch", type=int)
@@ -94,12 +101,19 @@ def train_on_twin(options: Namespace) -> dict[str, object]:
     size = options.size or (entry.width, entry.height)
     work = options.work or Path("runs") / f"twin-{entry.name}"
 
-    def parts(namespace: str, count: int, power: float = 1.0) -> Labelled:
+    def parts(namespace: str, count: int, power: float = 1.0, marked: int = 0) -> Labelled:
         return twin_set(
-            namespace, count, options.seed, size, options.cache, look=options.look, severity_power=power
+            namespace,
+            count,
+            options.seed,
+            size,
+            options.cache,
+            look=options.look,
+            severity_power=power,
+            marked=marked,
         )
 
-    train = parts(TRAIN, options.parts, options.severity_power)
+    train = parts(TRAIN, options.parts, options.severity_power, options.marked)
     validation = parts(VALIDATION, _VALIDATION_PARTS)
     epochs = options.epochs or entry.epochs
     task = _Task(entry, size, train, validation, work, Augmentation(), options.start_from, epochs)
@@ -182,7 +196,7 @@ def _train(task: _Task, options: Namespace) -> tuple[Trained, Fitted]:
     training = Training(net, recipe, task.train, task.validation, task.work, name=entry.name, guides=guides)
     with progress_bar() as progress:
         fitted = training.run(bar(progress, f"train {entry.name}"))
-    seconds, classes = fitted.seconds + earlier, task.train.classes
+    seconds, classes = fitted.seconds + earlier, task.train.verdicts
     trained = Trained(fitted.net.cpu(), entry.name, task.size, classes, seconds, fitted.best_accuracy)
     save_weights(task.work / "weights.pt", trained)
     return trained, fitted

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from tools.errors import TrainError
 from tools.training import checkpoint
 from tools.training.augment import Augmentation, augment, normalised
 from tools.training.checkpoint import Progress
 from tools.training.guide import Guides
+from tools.training.objective import Objective, without_marks
 from tools.training.precision import mixed
 from tools.training.sets import Labelled
 
@@ -94,7 +94,8 @@ class Training:
         self.recipe = recipe
         self._train, self._validation = train, validation
         self._labels = torch.from_numpy(train.labels)
-        self._weights = class_weights(train.labels, len(train.classes)).to(self.device)
+        weights = class_weights(train.labels, len(train.classes))
+        self._objective = Objective(train, weights, smoothing=recipe.label_smoothing).to(self.device)
         self._path = work / "checkpoint.pt"
         self._save_every_s = save_every_s
         self._per_epoch = len(train.labels) // recipe.batch
@@ -130,7 +131,8 @@ class Training:
         self._guides.close()
         if progress.best is not None and (progress.step == self.steps or self._out_of_patience(progress)):
             self.net.load_state_dict(progress.best)
-        return Fitted(self.net.eval(), progress.history, progress.best_accuracy, progress.seconds)
+        net = without_marks(self.net, self._train)
+        return Fitted(net.eval(), progress.history, progress.best_accuracy, progress.seconds)
 
     def _resume(self) -> Progress:
         found = checkpoint.resume(self._path, self._fingerprint, self._learner, self._optimiser)
@@ -147,9 +149,7 @@ class Training:
         inputs, labels, cells = self._batch(step)
         with mixed(self.device.type, self.recipe.bfloat16_on_cpu):
             logits = self.net(inputs)
-        loss = functional.cross_entropy(
-            logits.float(), labels, self._weights, label_smoothing=self.recipe.label_smoothing
-        )
+        loss: Tensor = self._objective(logits.float(), labels)
         if cells is not None:
             loss = loss + self._guides.loss(cells)
         value = loss.item()
@@ -196,7 +196,8 @@ class Training:
     def _check(self, progress: Progress, loss: float) -> None:
         size, bfloat16 = self._small_size(progress.step - 1), self.recipe.bfloat16_on_cpu
         scores = logits(self.net, self._validation, size, bfloat16_on_cpu=bfloat16)
-        accuracy = float((scores.argmax(1) == self._validation.labels).mean())
+        verdicts = scores[:, : len(self._validation.classes)].argmax(1)
+        accuracy = float((verdicts == self._validation.labels).mean())
         progress.history.append(
             {
                 "step": progress.step,

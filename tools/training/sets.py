@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -26,12 +26,21 @@ class Labelled:
     exposure_ev: NDArray[np.float32] | None = None
     cells: Pictures | None = None
     """N×h×w class ids: what lies in each cell of a grid over the picture; 0 where there is no defect."""
+    marks: int = 0
+    """So many of the last classes only teach features: no engine has them."""
 
     def take(self, index: NDArray[np.int64]) -> "Labelled":
         """The chosen pictures, in that order."""
         exposure = None if self.exposure_ev is None else self.exposure_ev[index]
         cells = None if self.cells is None else self.cells[index]
-        return Labelled(self.images[index], self.labels[index], self.classes, exposure, cells)
+        return replace(
+            self, images=self.images[index], labels=self.labels[index], exposure_ev=exposure, cells=cells
+        )
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """The classes that an engine has."""
+        return self.classes[: len(self.classes) - self.marks]
 
 
 @dataclass(frozen=True)

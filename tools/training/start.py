@@ -48,6 +48,10 @@ def starting_net(
             f"{start_from}: features of another network than '{entry.name}' ({str(error).splitlines()[0]}); choose its "
             "--model"
         ) from error
+    if classes == train.verdicts:
+        with torch.no_grad():
+            fresh.head.fc.weight[: len(classes)] = known.head.fc.weight
+            fresh.head.fc.bias[: len(classes)] = known.head.fc.bias
     return fresh, seconds
 
 

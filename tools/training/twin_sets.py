@@ -3,12 +3,14 @@
 import hashlib
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tools.dataset import render_set
 from tools.training.sets import Labelled, Pictures, Size
+from tools.twin.marks import FIRST_MARK, MARKS
 from tools.twin.parts import CLASSES, DEFAULT_LOOK
 from tools.twin.version import twin_version
 
@@ -28,11 +30,14 @@ def twin_set(
     *,
     look: str = DEFAULT_LOOK,
     severity_power: float = 1.0,
+    marked: int = 0,
 ) -> Labelled:
-    """Rendered parts; a second call with the same arguments and the same twin maps the first one's files."""
-    key = hashlib.sha256(
-        f"{namespace} {parts} {seed} {size} {EXTREME_SHARE} {look} {severity_power} {twin_version()}".encode()
-    ).hexdigest()[:16]
+    """Rendered parts; a second call with the same arguments and the same twin maps the first one's files.
+
+    With ``marked`` further parts that have marks, whose kinds are classes behind the line's.
+    """
+    sort = f"{namespace} {parts} {marked} {seed} {size} {EXTREME_SHARE} {look} {severity_power}"
+    key = hashlib.sha256(f"{sort} {twin_version()}".encode()).hexdigest()[:16]
     folder = (cache or Path(tempfile.gettempdir()) / "edge-twin-sets") / f"{namespace}-{parts}-{key}"
     if not folder.exists():
         made = render_set(
@@ -43,16 +48,26 @@ def twin_set(
             extreme_share=EXTREME_SHARE,
             severity_power=severity_power,
             look=look,
+            marked=marked,
         )
+        made.boxes[:, 1] = _labels(made.boxes[:, 1])
         _write(
             folder,
             images=made.images,
-            labels=made.labels,
+            labels=_labels(made.labels),
             exposure_ev=np.array([spec.exposure_ev for spec in made.specs], np.float32),
-            cells=cells_of(made.boxes, parts, size),
+            cells=cells_of(made.boxes, parts + marked, size),
         )
     images, labels, exposure, cells = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _NAMES)
-    return Labelled(images, np.array(labels), CLASSES, np.array(exposure), np.array(cells))
+    marks = MARKS if marked else ()
+    return Labelled(
+        images, np.array(labels), CLASSES + marks, np.array(exposure), np.array(cells), len(marks)
+    )
+
+
+def _labels(class_ids: NDArray[Any]) -> NDArray[Any]:
+    """Marks follow the classes of the line at once; the twin's unseen defects, which lie between, are never drawn."""
+    return np.where(class_ids < FIRST_MARK, class_ids, class_ids - FIRST_MARK + len(CLASSES))
 
 
 def _write(folder: Path, **arrays: NDArray[np.generic]) -> None:

@@ -20,6 +20,7 @@ from tools.twin.frame import (
     pose,
     tint,
 )
+from tools.twin.marks import DRAW_MARKS
 from tools.twin.parts import NO_PART, PartSpec
 from tools.twin.surface import Plane, bank, crop
 from tools.twin.unseen import DRAW_UNSEEN
@@ -33,6 +34,7 @@ _FINISH_TINTS: dict[str, tuple[Rgb, ...]] = {
 """Mean reflectance (R, G, B); natural, bluish and champagne oxide."""
 _BELT_TINTS: tuple[Rgb, ...] = ((0.135, 0.15, 0.14), (0.12, 0.13, 0.15))
 _CHAMFER_SHADE = 0.42
+_DRAW = DRAW | DRAW_UNSEEN | DRAW_MARKS
 
 
 def render_plain(spec: PartSpec, camera: CameraModel) -> Rendered:
@@ -71,7 +73,7 @@ def _draw_part(
     luma += shape.slope_y * np.float32(_CHAMFER_SHADE * light[1])
     canvas = Canvas(shape, light, luma, shape.alpha.copy())
     _handle(canvas, rng)
-    draw = (DRAW | DRAW_UNSEEN).get(spec.class_id)
+    draw = _DRAW.get(spec.class_id)
     # A stream of its own: the same seed without the defect gives the same picture around it.
     own = np.random.default_rng([spec.render_seed, spec.class_id])
     return canvas, draw(canvas, own, spec.severity) if draw else None
