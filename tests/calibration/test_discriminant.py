@@ -43,6 +43,15 @@ def test_a_class_that_cannot_be_told_takes_no_old_parts() -> None:
     assert taught.old_loss <= 0.01
 
 
+def test_a_class_far_from_the_old_ones_is_found_beyond_the_few_pictures_of_it() -> None:
+    """Many biases find all of five pictures; the lowest would miss a third of the next parts."""
+    for seed in range(3):
+        taught, fresh = teach(lesson(5, seed=seed, shift=8.0), 1), lesson(200, seed=99, shift=8.0)
+        found = scores_of(taught.head, fresh.taps, fresh.logits).argmax(1) == 2
+        assert found[fresh.labels == 2].mean() > 0.97
+        assert not found[fresh.labels < 2].any()
+
+
 def test_copies_stay_in_the_fold_of_their_original() -> None:
     given = lesson(12)
     fold = fold_of(given, 1)
