@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -182,7 +181,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
     """0: done. 2: cannot be done, with a message. 3: refused by the proof, or drifted."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of BLAS wait for each other on a busy line
     from edge import _core
     from edge.errors import EdgeError
 

@@ -1,7 +1,6 @@
 """``python -m edge.shadow``: see ``edge calibrate shadow --help`` and ``watch --help``."""
 
 import argparse
-import os
 import signal
 import sys
 import time
@@ -177,7 +176,6 @@ def _add_watch(what: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def main(argv: Sequence[str]) -> int:
     """0: passed. 2: cannot be done, with a message. 3: not passed. 4: engines were taken back."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     options = _parser().parse_args(argv)
     try:
         return int(options.run(options))

@@ -1,7 +1,6 @@
 """``python -m tools.calibrate thresholds``: see ``edge calibrate thresholds --help``."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -218,7 +217,6 @@ def _thresholds(options: argparse.Namespace) -> int:
 def main(argv: Sequence[str]) -> int:
     """Status 2 with a message for what cannot be calibrated."""
     options = _parser().parse_args(argv)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         return int(options.run(options))
     except (EdgeError, ManifestError, _core.CoreError) as error:

@@ -1,7 +1,6 @@
 """``python -m tools.evaluate``: see ``edge evaluate --help``."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,7 +114,6 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Status 2 with a message for what cannot be evaluated."""
     options = _parser().parse_args(argv)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         if options.parts < 1 or options.seed < 0:
             raise CalibrationError(f"--parts {options.parts} --seed {options.seed}: expected ≥ 1 and ≥ 0")
