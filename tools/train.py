@@ -114,7 +114,8 @@ def train_on_twin(options: Namespace) -> dict[str, object]:
         )
 
     train = parts(TRAIN, options.parts, options.severity_power, options.marked)
-    validation = parts(VALIDATION, _VALIDATION_PARTS)
+    # Marks are examined too: by its verdicts alone the first check would win, before the features know any.
+    validation = parts(VALIDATION, _VALIDATION_PARTS, marked=min(options.marked, _VALIDATION_PARTS))
     epochs = options.epochs or entry.epochs
     task = _Task(entry, size, train, validation, work, Augmentation(), options.start_from, epochs)
     trained, fitted = _train(task, options)

@@ -196,8 +196,7 @@ class Training:
     def _check(self, progress: Progress, loss: float) -> None:
         size, bfloat16 = self._small_size(progress.step - 1), self.recipe.bfloat16_on_cpu
         scores = logits(self.net, self._validation, size, bfloat16_on_cpu=bfloat16)
-        verdicts = scores[:, : len(self._validation.classes)].argmax(1)
-        accuracy = float((verdicts == self._validation.labels).mean())
+        accuracy = float((scores.argmax(1) == self._validation.labels).mean())
         progress.history.append(
             {
                 "step": progress.step,
