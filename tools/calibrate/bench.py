@@ -1,7 +1,7 @@
 """``edge calibrate bench``: how well and how fast a class that no engine knows is taught, on data with the truth.
 
 For the twin the shipped engine is taught a defect that no training set contains. For other data the base is a head on
-the shipped classifier's backbone, fitted to one half of the remaining classes' pictures; the lesson replays the other
+a shipped backbone, fitted to one half of the remaining classes' pictures; the lesson replays the other
 half. Making the base is no part of the time. Engines go into a store of the bench's own.
 """
 
@@ -41,7 +41,9 @@ from engines.whole_file import write_whole
 from tools.twin.parts import CLASSES, UNSEEN, PartSpec, plan_parts, plan_unseen
 from tools.twin.render import CameraModel, render, warm_up
 
-GENERIC = "shipped:classifier"
+GENERIC = "shipped:classifier_unmarked"
+"""For pictures of another kind: with features that had to tell marks apart, old parts in other light than those that
+were replayed are taken for the new class (NEU-DET, docs/calibration.md)."""
 _GOOD_NAMES = ("flawless", "good", "ok", "free", "normal")
 _MOST_OLD = 1200
 """Pictures of the old classes that are replayed."""
