@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from calibration.discriminant import Doubles, Ints, Linear, softmax
 from calibration.errors import CalibrationError
-from calibration.fits import REFIT_PARTS, Fitted, Lesson, Way, fit, ways_for
+from calibration.fits import Fitted, Lesson, Way, fit, ways_for
 from calibration.scaling import Scale, principal
 from calibration.taps import Head
 
@@ -134,8 +134,7 @@ def _judge(way: Way, logits: Doubles, lesson: Lesson, rows: NDArray[np.bool_]) -
     worthy = [one for one in every if one.worth >= most - 1e-9]
     least = min(one.loss for one in worthy)
     best = [one for one in worthy if one.loss <= least + 1e-9]
-    # Few old parts show few of the losses: nearer to the bias that takes none of them.
-    return best[len(best) // (2 if parts.sum() >= REFIT_PARTS else 4)]
+    return best[len(best) // 2]
 
 
 def _head(fitted: Fitted, scale: Scale, lesson: Lesson) -> Head:

@@ -48,7 +48,7 @@ def test_a_class_far_from_the_old_ones_is_found_beyond_the_few_pictures_of_it() 
     for seed in range(3):
         taught, fresh = teach(lesson(5, seed=seed, shift=8.0), 1), lesson(200, seed=99, shift=8.0)
         found = scores_of(taught.head, fresh.taps, fresh.logits).argmax(1) == 2
-        assert found[fresh.labels == 2].mean() > 0.9
+        assert found[fresh.labels == 2].mean() > 0.97
         assert not found[fresh.labels < 2].any()
 
 
