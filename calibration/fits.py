@@ -10,7 +10,7 @@ from calibration.discriminant import RIDGES, SHRINKS, Doubles, Ints, Linear, Mom
 
 REFIT_PARTS = 1000
 """Old parts that must be replayed for all scores to be fitted anew."""
-_KEEP_RIDGES = (1e-4, 1e-3, 1e-2)
+_KEEP_RIDGES = (1e-3, 1e-2, 3e-2)
 
 
 @dataclass(frozen=True)
