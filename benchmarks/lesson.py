@@ -9,6 +9,7 @@ import argparse
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,7 @@ from engines.store.keys import KeyRing
 from tools.calibrate.bench import twin_pictures
 
 NEW, SAMPLES, OLD = "scratch", 10, 2000
-PAUSE_S = 8.0
+PAUSE_S = 30.0
 
 
 @dataclass
@@ -60,8 +61,10 @@ class Lessons:
     def end(self) -> None:
         """What still runs is stopped, as Ctrl-C would."""
         if self.process is not None:
-            self.process.terminate()
+            os.killpg(self.process.pid, signal.SIGTERM)  # edge, and the tool that it started
             self.process.wait()
+            while _alive(self.process.pid):
+                time.sleep(0.05)
             self.spans_ns[-1].append(now_ns())
 
     def side(self, at_ns: int) -> str:
@@ -82,8 +85,20 @@ class Lessons:
         store = {"EDGE_STORE": str(self.folder / "store"), "EDGE_KEYS": str(self.folder / "keys")}
         with (self.folder / f"lesson-{number}.log").open("wb") as log:
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | store
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | store,
+                start_new_session=True,
             )
+
+
+def _alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def gathered(folder: Path) -> None:
@@ -129,7 +144,9 @@ def run(folder: Path, parts: int, priority: str) -> dict[str, Any]:
         finally:
             lessons.end()
     print(file=sys.stderr)
-    if any(code not in (0, 3) for code in lessons.codes) or not lessons.codes:
+    if not lessons.codes:
+        raise SystemExit(f"no lesson ended while {parts} parts passed; give more --parts")
+    if any(code not in (0, 3) for code in lessons.codes):
         logs = sorted(folder.glob("lesson-*.log"))
         raise SystemExit(
             f"exit codes {lessons.codes}: expected 0 or 3\n{logs[-1].read_text() if logs else ''}"
