@@ -6,8 +6,6 @@ its limit of memory, on the classifier that ships, into a store of its own.
 """
 
 import argparse
-import csv
-import json
 import os
 import signal
 import subprocess
@@ -15,22 +13,21 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from benchmarks.shared import demo_line, percentiles, tell
 from edge._core import Reason, now_ns
-from edge.config import example_path, load_line
 from edge.line import Line, RunningLine, RunOptions, TwinRequest
 from edge.profile.stages import latency_ns
 from edge.report.collector import final_verdict
 from engines.store.keys import KeyRing
-from tools.calibrate.bench import twin_pictures
+from tools.calibrate.bench import twin_pictures, write_csv
 
 NEW, SAMPLES, OLD = "scratch", 10, 2000
 PAUSE_S = 30.0
@@ -108,10 +105,7 @@ def gathered(folder: Path) -> None:
     (folder / "new").mkdir()
     for picture in [p for p in pictures if p.label == NEW][:SAMPLES]:
         (folder / "new" / picture.path.name).symlink_to(picture.path)
-    with (folder / "old.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "class", "format"))
-        writer.writerows((p.path, p.label, p.pixel_format) for p in pictures[:OLD] if p.label != NEW)
+    write_csv(folder / "old.csv", [replace(p, split="") for p in pictures[:OLD] if p.label != NEW])
     KeyRing(folder / "keys").create()
 
 
@@ -122,9 +116,6 @@ def _say(what: str, share: float) -> None:
 def run(folder: Path, parts: int, priority: str) -> dict[str, Any]:
     """Raises SystemExit: the tool could not do its work."""
     gathered(folder)
-    line = yaml.safe_load(example_path("demo.yaml").read_text(encoding="utf-8"))
-    line["name"] = f"bench{os.getpid()}"
-    (folder / "line.yaml").write_text(yaml.safe_dump(line), encoding="utf-8")
     lessons = Lessons(folder, priority)
     seen: list[tuple[int, int | None, Reason]] = []
 
@@ -138,7 +129,7 @@ def run(folder: Path, parts: int, priority: str) -> dict[str, Any]:
         _say("parts", len(seen) / parts)
 
     options = RunOptions(twin=TwinRequest(parts=parts, seed=5), on_records=keep)
-    with Line(load_line(folder / "line.yaml"), options, lambda _text: None) as running:
+    with Line(demo_line(folder), options, lambda _text: None) as running:
         try:
             running.run(tick)
         finally:
@@ -163,16 +154,13 @@ def report(seen: list[tuple[int, int | None, Reason]], lessons: Lessons) -> dict
     }
     for side in ("alone", "beside"):
         own = [one for one in seen if lessons.side(one[0]) == side]
-        times = np.array([latency for _, latency, _ in own if latency is not None]) / 1e6
+        times_ms = [latency / 1e6 for _, latency, _ in own if latency is not None]
         reasons = Counter(reason.name.lower() for _, _, reason in own)
         found[side] = {
             "parts": len(own),
             "overruns": reasons["overrun"],
             "no_time": reasons["no_time"],
-            "latency_ms": {
-                name: round(float(np.quantile(times, q)), 3)
-                for name, q in (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0))
-            },
+            "latency_ms": percentiles(times_ms, 0.5, 0.99, 0.999),
         }
     return found
 
@@ -186,10 +174,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         told = {"at": time.strftime("%Y-%m-%d %H:%M"), **run(Path(folder), options.parts, options.priority)}
-    text = json.dumps(told, indent=1)
-    print(text)
-    if options.json is not None:
-        options.json.write_text(text + "\n", encoding="utf-8")
+    tell(told, options.json)
     return 0
 
 

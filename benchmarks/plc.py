@@ -19,8 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from benchmarks.shared import percentiles
 from edge import _core
 from edge._core import PlcResult, Verdict
 from edge.conveyor.settings import ConveyorSettings
@@ -76,13 +75,6 @@ def _as_the_loop() -> Iterator[None]:
         yield
     finally:
         os.sched_setscheduler(0, *before)
-
-
-def percentiles(values: list[float], *shares: float) -> dict[str, float]:
-    """p50 and so on, and the maximum."""
-    return {f"p{100 * share:g}": round(float(np.quantile(values, share)), 4) for share in shares} | {
-        "max": round(max(values), 4)
-    }
 
 
 def latency(folder: Path, verdicts: int = 4000) -> dict[str, Any]:

@@ -7,7 +7,6 @@ What waited while it was stopped it makes up for when it goes on: the cost is ra
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -21,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from benchmarks.shared import demo_line, tell
 from edge._core import now_ns
-from edge.config import example_path, load_line
 from edge.line import Line, RunningLine, RunOptions, TwinRequest
 from edge.profile.stages import latency_ns
 
@@ -34,6 +32,7 @@ EDGE_NS = 100_000_000
 """Parts so near to a change of sides belong to neither."""
 WARM_PARTS = 50
 BOOTSTRAPS = 1000
+PROFILED = {"live_profile": True, "telemetry": True}
 
 Pairs = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Latencies, ns, of neighbouring turns: (on, off)."""
@@ -53,15 +52,6 @@ class Turns:
         if number + 1 < len(self.times_ns) and self.times_ns[number + 1] - at_ns < EDGE_NS:
             return None
         return number, number % 2 == 0
-
-
-def line_file(folder: Path) -> Path:
-    """The demo with everything on that profiles."""
-    line = yaml.safe_load(example_path("demo.yaml").read_text(encoding="utf-8"))
-    line |= {"name": f"bench{os.getpid()}", "report": {"live_profile": True, "telemetry": True}}
-    path = folder / "line.yaml"
-    path.write_text(yaml.safe_dump(line), encoding="utf-8")
-    return path
 
 
 def run(folder: Path, parts: int, seed: int) -> tuple[list[tuple[int, int]], Turns, float]:
@@ -94,7 +84,7 @@ def run(folder: Path, parts: int, seed: int) -> tuple[list[tuple[int, int]], Tur
         print(f"\r{len(found)} of {parts} parts", end="", file=sys.stderr, flush=True)
 
     options = RunOptions(twin=TwinRequest(parts=parts, seed=seed), on_records=keep)
-    with Line(load_line(line_file(folder)), options, print) as line:
+    with Line(demo_line(folder, report=PROFILED), options, print) as line:
         try:
             line.run(tick)
         finally:
@@ -172,10 +162,7 @@ def main() -> int:
         **figures(parts, turns),
         "processor_share": round(share, 4),
     }
-    text = json.dumps(report, indent=1)
-    print(text)
-    if options.json is not None:
-        options.json.write_text(text + "\n", encoding="utf-8")
+    tell(report, options.json)
     return 0
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
 import tempfile
@@ -11,9 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from edge.config import example_path, load_line
+from benchmarks.shared import demo_line
 from edge.line import Line, RunningLine, RunOptions, TwinRequest
 from edge.records.journal.query import Filter, JournalReader
 from edge.report.build import build_report
@@ -23,19 +20,10 @@ PARTS_PER_S = 60
 _MIB = 2**20
 
 
-def _line_file(folder: Path, *, journal: bool) -> Path:
-    line = yaml.safe_load(example_path("demo.yaml").read_text(encoding="utf-8"))
-    line["name"] = f"bench{os.getpid()}"
-    if journal:
-        line["records"] = {"journal": {"path": str(folder / "journal.sqlite")}}
-    path = folder / "line.yaml"
-    path.write_text(yaml.safe_dump(line), encoding="utf-8")
-    return path
-
-
 def run_demo(folder: Path, parts: int, *, journal: bool, kill_every_s: float | None = None) -> dict[str, Any]:
     """One demo line; ``kill_every_s``: its reporting process is killed so often while parts pass."""
-    config = load_line(_line_file(folder, journal=journal))
+    records = {"records": {"journal": {"path": str(folder / "journal.sqlite")}}} if journal else {}
+    config = demo_line(folder, **records)
     memory, kills, due = MemoryWatch(), 0, 0.0
 
     def tick(running: RunningLine) -> None:

@@ -181,7 +181,7 @@ def _run(
         _place(picture, root / "new" / f"{index:04d}{picture.path.suffix}")
     old = [p for p in pictures if p.label != name]
     data = root / "old.csv"
-    _write_csv(data, old)
+    write_csv(data, old)
     formats = {p.pixel_format for p in chosen}
     wish = Wish(
         name, root / "new", data, (str(engine),), "bench", seed,
@@ -254,7 +254,8 @@ def _place(picture: Picture, target: Path) -> None:
     target.symlink_to(picture.path.resolve())
 
 
-def _write_csv(path: Path, pictures: Sequence[Picture]) -> None:
+def write_csv(path: Path, pictures: Sequence[Picture]) -> None:
+    """As ``edge calibrate new-defect --data`` reads it."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "class", "split", "group", "format"))

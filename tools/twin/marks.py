@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.twin.defects import Canvas, Draw, between, mask_box, spot
+from tools.twin.defects import Canvas, Draw, between, mask_box, offsets, spot
 from tools.twin.frame import CanvasBox
 from tools.twin.parts import CLASSES, UNSEEN, PartSpec, plan_parts
 from tools.twin.surface import Plane
@@ -116,8 +116,7 @@ def _polygon(canvas: Canvas, rng: np.random.Generator, severity: float) -> Plane
 def _window(canvas: Canvas, rng: np.random.Generator, radius_mm: float) -> Plane:
     x, y = _place(canvas, rng)
     height, width = canvas.alpha.shape
-    dx = (np.arange(width, dtype=np.float32) - np.float32(x))[None]
-    dy = (np.arange(height, dtype=np.float32) - np.float32(y))[:, None]
+    dx, dy = offsets((slice(0, height), slice(0, width)), x, y)
     radius = np.float32(canvas.px(radius_mm))
     return np.asarray(np.exp(-((dx / radius) ** 2) - (dy / radius / rng.uniform(0.6, 1.0)) ** 2), np.float32)
 
